@@ -1,0 +1,73 @@
+"""The door into the device world: a crystal becomes a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from matjax.graph.neighbours import neighbours
+from matjax.types import Crystal, Edges, Globals, Graph, Nodes
+
+
+def to_graph(
+    crystal: Crystal,
+    *,
+    cutoff: float,
+    energy: float = np.nan,
+    forces: np.ndarray | None = None,
+    stress: np.ndarray | None = None,
+    domain: int = 0,
+    held_from: int = 0,
+    index: int = 0,
+) -> Graph:
+    """The graph of one crystal: atoms are nodes, neighbours within the cutoff are edges.
+
+    Args:
+      crystal: The crystal.
+      cutoff: In Å.
+      energy: Label in eV above the references; NaN where unlabelled.
+      forces: Label [n_atom, 3], eV/Å; None or NaN where unlabelled.
+      stress: Label [3, 3], eV/Å³; None or NaN where unlabelled.
+      domain: Integer domain.
+      held_from: Bit m is set where ensemble member m must not train on this crystal.
+      index: Row of the crystal in its data set.
+
+    Returns:
+      A graph of NumPy arrays (float32, int32), edges sorted by receiver.
+    """
+    senders, receivers, vectors = neighbours(crystal, cutoff)
+    has_forces = forces is not None and bool(np.isfinite(forces).all())
+    has_stress = stress is not None and bool(np.isfinite(stress).all())
+    n_atom = len(crystal)
+    row = lambda value, dtype=np.float32: np.asarray([value], dtype)
+    return Graph(
+        nodes=Nodes(
+            numbers=np.asarray(crystal.numbers, np.int32),
+            forces=np.asarray(forces if has_forces else np.zeros((n_atom, 3)), np.float32),
+            mask=np.ones(n_atom, bool),
+        ),
+        edges=Edges(vectors=vectors.astype(np.float32)),
+        senders=senders,
+        receivers=receivers,
+        globals=Globals(
+            energy=row(energy if np.isfinite(energy) else 0.0),
+            has_energy=row(np.isfinite(energy)),
+            has_forces=row(has_forces),
+            stress=np.asarray(stress if has_stress else np.zeros((3, 3)), np.float32)[None],
+            has_stress=row(has_stress),
+            volume=row(crystal.volume),
+            domain=row(domain, np.int32),
+            held_from=row(held_from, np.int32),
+            weight=row(1.0),
+            index=row(index, np.int32),
+            mask=row(True, bool),
+        ),
+        n_node=row(n_atom, np.int32),
+        n_edge=row(len(senders), np.int32),
+    )
+
+
+def to_graphs(crystals: Sequence[Crystal], *, cutoff: float) -> list[Graph]:
+    """Unlabelled graphs of many crystals, indexed by their place in the list."""
+    return [to_graph(crystal, cutoff=cutoff, index=i) for i, crystal in enumerate(crystals)]

@@ -1,0 +1,113 @@
+"""Packing graphs of any size into batches of one static shape, with padding that cannot be felt.
+
+Padding atoms belong to a padding graph; padding edges are self-loops of a padding atom, twice the cutoff long, so that
+envelope, spherical harmonics and their gradients are all regular and vanish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from matjax.types import Edges, Globals, Graph, Nodes
+
+
+class Shape(NamedTuple):
+    """Room of a batch, padding included: n_node atoms, n_edge edges, n_graph crystals."""
+
+    n_node: int
+    n_edge: int
+    n_graph: int
+
+
+def shape_for(graphs: Sequence[Graph], batch_size: int, slack: float = 1.1) -> Shape:
+    """One shape for a whole run: about `batch_size` average crystals, and at least the largest one.
+
+    The cap on crystals is twice the batch size, so that small crystals do not end a batch early.
+
+    Args:
+      graphs: The graphs that will be packed.
+      batch_size: Wanted crystals per batch, on average.
+      slack: Room above the average batch.
+
+    Raises:
+      ValueError: If there is nothing to pack.
+    """
+    if not graphs:
+        raise ValueError("no crystals to pack; the set is empty")
+    nodes, edges = (np.array([int(n[0]) for n in sizes]) for sizes in zip(*((g.n_node, g.n_edge) for g in graphs), strict=True))
+    up = lambda value, to: int(-(-value // to) * to)
+    n_node = up(max(nodes.max(), slack * batch_size * nodes.mean()) + 1, 16)
+    n_edge = up(max(edges.max(), slack * batch_size * edges.mean()), 256)
+    return Shape(n_node, max(n_edge, 256), 2 * batch_size + 1)
+
+
+def pack(graphs: Sequence[Graph], shape: Shape, *, cutoff: float) -> Graph:
+    """Concatenates graphs and pads them to the shape (NumPy arrays).
+
+    Args:
+      graphs: Single graphs; together at most n_node - 1 atoms, n_edge edges, n_graph - 1 crystals.
+      shape: Wanted shape.
+      cutoff: In Å; padding edges are twice as long.
+
+    Raises:
+      ValueError: If the graphs do not fit.
+    """
+    n_node, n_edge = (np.array([int(n[0]) for n in sizes]) for sizes in zip(*((g.n_node, g.n_edge) for g in graphs), strict=True))
+    free = Shape(shape.n_node - n_node.sum(), shape.n_edge - n_edge.sum(), shape.n_graph - len(graphs))
+    if free.n_node < 1 or free.n_edge < 0 or free.n_graph < 1:
+        raise ValueError(f"{len(graphs)} crystals with {n_node.sum()} atoms and {n_edge.sum()} edges do not fit {shape}")
+    offset = np.concatenate([[0], np.cumsum(n_node)[:-1]]).astype(np.int32)
+    pad = _padding(free, shape.n_node - 1, 2.0 * cutoff)
+    parts = [*graphs, pad]
+    joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *[p._replace(senders=None, receivers=None) for p in parts])
+    shifted = lambda name: np.concatenate([getattr(g, name) + o for g, o in zip(graphs, offset, strict=True)] + [getattr(pad, name)])
+    return joined._replace(senders=shifted("senders"), receivers=shifted("receivers"))
+
+
+def batches(graphs: Sequence[Graph], shape: Shape, *, cutoff: float, order: Iterable[int] | None = None) -> Iterator[Graph]:
+    """Packs graphs first in, first out, each batch as full as the shape allows."""
+    todo: list[Graph] = []
+    n_node = n_edge = 0
+    for i in range(len(graphs)) if order is None else order:
+        graph = graphs[i]
+        more_node, more_edge = int(graph.n_node[0]), int(graph.n_edge[0])
+        full = n_node + more_node > shape.n_node - 1 or n_edge + more_edge > shape.n_edge or len(todo) == shape.n_graph - 1
+        if todo and full:
+            yield pack(todo, shape, cutoff=cutoff)
+            todo, n_node, n_edge = [], 0, 0
+        todo.append(graph)
+        n_node, n_edge = n_node + more_node, n_edge + more_edge
+    if todo:
+        yield pack(todo, shape, cutoff=cutoff)
+
+
+def _padding(free: Shape, node: int, length: float) -> Graph:
+    """A graph of `free.n_graph` padding crystals; the first owns all padding atoms and edges."""
+    n, e, g = free
+    first = lambda value: np.concatenate([[value], np.zeros(g - 1)]).astype(np.int32)
+    zeros = lambda dtype=np.float32: np.zeros(g, dtype)
+    return Graph(
+        nodes=Nodes(numbers=np.zeros(n, np.int32), forces=np.zeros((n, 3), np.float32), mask=np.zeros(n, bool)),
+        edges=Edges(vectors=np.tile(np.float32([[length, 0.0, 0.0]]), (e, 1))),
+        senders=np.full(e, node, np.int32),
+        receivers=np.full(e, node, np.int32),
+        globals=Globals(
+            energy=zeros(),
+            has_energy=zeros(),
+            has_forces=zeros(),
+            stress=np.zeros((g, 3, 3), np.float32),
+            has_stress=zeros(),
+            volume=np.ones(g, np.float32),
+            domain=zeros(np.int32),
+            held_from=zeros(np.int32),
+            weight=zeros(),
+            index=np.full(g, -1, np.int32),
+            mask=zeros(bool),
+        ),
+        n_node=first(n),
+        n_edge=first(e),
+    )

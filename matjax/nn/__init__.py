@@ -1,0 +1,25 @@
+"""Equivariant networks: a NequIP-type core, its parts, and forces and stress outside the module."""
+
+from matjax.nn.derivatives import Model, evaluate
+from matjax.nn.embedding import ElementEmbedding
+from matjax.nn.features import EdgeFeatures, Features, NodeFeatures, from_irreps_array, to_irreps_array
+from matjax.nn.interaction import Interaction
+from matjax.nn.linear import Linear
+from matjax.nn.model import Equivariant, Layer
+from matjax.nn.norm import RMSNorm
+
+__all__ = [
+    "EdgeFeatures",
+    "ElementEmbedding",
+    "Equivariant",
+    "Features",
+    "Interaction",
+    "Layer",
+    "Linear",
+    "Model",
+    "NodeFeatures",
+    "RMSNorm",
+    "evaluate",
+    "from_irreps_array",
+    "to_irreps_array",
+]

@@ -1,0 +1,63 @@
+"""The edge operation: messages from neighbours, the one place where time is spent.
+
+Clebsch-Gordan coefficients are contracted with the harmonics first (they have one channel), each path is summed on its own
+into the receivers (sorted), and nothing is concatenated on edges.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import e3nn_jax as e3nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from matjax.nn.features import Features, degree
+
+Path = tuple[str, str, str]  # (irrep of the features, of the harmonics, of the message)
+
+
+def paths(inputs: tuple[str, ...], harmonics: tuple[str, ...], outputs: tuple[str, ...]) -> tuple[Path, ...]:
+    """All (input, harmonic, output) that the selection rules allow, in a fixed order."""
+    return tuple((a, y, b) for a in inputs for y in harmonics for b in outputs if e3nn.Irrep(b) in list(e3nn.Irrep(a) * e3nn.Irrep(y)))
+
+
+@functools.cache
+def _clebsch_gordan(path: Path) -> np.ndarray:
+    """Coefficients [2l1+1, 2l2+1, 2l3+1], scaled so that unit-variance inputs give unit-variance messages."""
+    l1, l2, l3 = (degree(irrep) for irrep in path)
+    return np.asarray(e3nn.clebsch_gordan(l1, l2, l3) * np.sqrt(2 * l3 + 1), np.float64)
+
+
+def convolve(
+    features: Features,
+    harmonics: Features,
+    weights: dict[Path, jax.Array],
+    senders: jax.Array,
+    receivers: jax.Array,
+) -> dict[Path, jax.Array]:
+    """Sum over neighbours of features times harmonics times radial weights, path by path.
+
+    A_i[m3, c] = sum over edges j -> i of sum_{m1, m2} C[m1, m2, m3] x_j[m1, c] Y_ij[m2] w_ij[c]
+
+    Args:
+      features: {irrep: [n_node, 2l+1, n_channel]}.
+      harmonics: {irrep: [n_edge, 2l+1]}.
+      weights: {path: [n_edge, n_channel]}, zero at and beyond the cutoff.
+      senders: [n_edge].
+      receivers: [n_edge], ascending.
+
+    Returns:
+      {path: [n_node, 2 l3 + 1, n_channel]}.
+    """
+    n_node = next(iter(features.values())).shape[0]
+    sent = {irrep: x[senders] for irrep, x in features.items()}
+    out = {}
+    for path, weight in weights.items():
+        coefficients = jnp.asarray(_clebsch_gordan(path), weight.dtype)
+        rotated = jnp.einsum("abc,eb->eac", coefficients, harmonics[path[1]])
+        x = sent[path[0]] * weight[:, None, :]
+        message = sum(rotated[:, a, :, None] * x[:, a, None, :] for a in range(x.shape[1]))
+        out[path] = jax.ops.segment_sum(message, receivers, n_node, indices_are_sorted=True)
+    return out

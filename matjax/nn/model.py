@@ -1,0 +1,87 @@
+"""The equivariant model: energy and features of every crystal in a batch, as a function of edge vectors only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import e3nn_jax as e3nn
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from matjax.nn.embedding import ElementEmbedding
+from matjax.nn.features import EdgeFeatures, Features, NodeFeatures, channels
+from matjax.nn.interaction import Interaction
+from matjax.nn.radial import bessel
+from matjax.types import Graph, Output
+
+Layer = Callable[[Features, EdgeFeatures, NodeFeatures], Features]
+
+
+class Equivariant(nn.Module):
+    """E(3)-equivariant graph network (NequIP type).
+
+    Variables: collection "params" is trained; "constants" holds `scale` (eV per unit of the network's output) and
+    `average_degree`, set from the training data by the learner.
+
+    Attributes:
+      irreps: Hidden irreps of each layer, such as "32x0e+32x1o"; parities (-1)^l keep the paths few.
+      n_layer: Message-passing layers.
+      cutoff: In Å.
+      n_basis: Radial basis functions.
+      radial: Hidden widths of the radial networks.
+      variance: Add a head for the log variance of the energy per atom.
+      physical: Embed elements by physical descriptors.
+      learned: Add a learned correction per element.
+      layers: The user's own layers, applied after the last interaction: flax modules (features, edges, nodes) -> features.
+    """
+
+    irreps: str = "32x0e+32x1o"
+    n_layer: int = 2
+    cutoff: float = 4.0
+    n_basis: int = 8
+    radial: tuple[int, ...] = ()
+    variance: bool = False
+    physical: bool = True
+    learned: bool = True
+    layers: tuple[nn.Module, ...] = ()
+
+    @nn.compact
+    def __call__(self, graph: Graph) -> Output:
+        """Predicts a packed batch."""
+        wanted = channels(self.irreps)
+        degree = self.variable("constants", "average_degree", lambda: jnp.ones(())).value
+        scale = self.variable("constants", "scale", lambda: jnp.ones(())).value
+        embedding = ElementEmbedding(wanted["0e"], self.physical, self.learned, name="element")(graph.nodes.numbers)
+        nodes = NodeFeatures(embedding, graph.nodes.mask, degree)
+        edges = edge_features(graph, tuple(wanted), self.cutoff, self.n_basis)
+        features: Features = {"0e": embedding[:, None, :]}
+        for i in range(self.n_layer):
+            features = Interaction(self.irreps, self.radial, name=f"interaction_{i}")(features, edges, nodes)
+        for layer in self.layers:
+            features = layer(features, edges, nodes)
+        return self._read_out(features, embedding, graph, scale)
+
+    def _read_out(self, features: Features, embedding: jax.Array, graph: Graph, scale: jax.Array) -> Output:
+        """Sums atomic energies and averages invariant features over each crystal."""
+        mask = graph.nodes.mask.astype(jnp.float32)[:, None]
+        n_graph = graph.n_node.shape[0]
+        owner = jnp.repeat(jnp.arange(n_graph), graph.n_node, total_repeat_length=mask.shape[0])
+        pool = lambda x: jax.ops.segment_sum(x * mask, owner, n_graph, indices_are_sorted=True)
+        n_atom = jnp.maximum(graph.n_node, 1)[:, None]
+        scalars = features["0e"][:, 0]
+        hidden = nn.silu(nn.Dense(scalars.shape[-1], name="readout")(jnp.concatenate([scalars, embedding], -1)))
+        atomic = nn.Dense(1, name="energy")(hidden)
+        pooled = pool(hidden) / n_atom
+        log_variance = nn.Dense(1, name="log_variance")(nn.silu(nn.Dense(16, name="spread")(pooled)))[:, 0] if self.variance else None
+        return Output(energy=scale * pool(atomic)[:, 0], log_variance=log_variance, features=pooled)
+
+
+def edge_features(graph: Graph, irreps: tuple[str, ...], cutoff: float, n_basis: int) -> EdgeFeatures:
+    """Lengths, harmonics (degrees of the irreps, parity (-1)^l) and radial basis of every edge."""
+    vectors = graph.edges.vectors
+    lengths = jnp.sqrt(jnp.sum(vectors**2, axis=-1))
+    degrees = range(max(e3nn.Irrep(ir).l for ir in irreps) + 1)
+    kinds = [f"{n}{'eo'[n % 2]}" for n in degrees]
+    harmonics = {k: e3nn.spherical_harmonics(k, vectors, normalize=True, normalization="component").array for k in kinds}
+    return EdgeFeatures(vectors, lengths, harmonics, bessel(lengths, cutoff, n_basis), graph.senders, graph.receivers)

@@ -1,0 +1,132 @@
+"""What a stress test found, in plain sentences computed from its rows, and what a reader must be warned of."""
+
+from __future__ import annotations
+
+from matjax.report.run import Case, Run, average, growth
+from matjax.report.words import listing, method_name, number, percent
+
+MARGIN = 0.03  # relative difference of errors below which two methods are called equal
+
+
+def verdict(run: Run) -> list[str]:
+    """Sentences on the control, the degradation, the certificate, the intervals, the shift score and the robust methods.
+
+    What the rows do not hold is left out, never guessed.
+    """
+    parts = (_control(run), _degradation(run), _certified(run), _intervals(run), _detection(run), _methods(run))
+    return [sentence for sentence in parts if sentence]
+
+
+def notices(run: Run) -> list[str]:
+    """What stands in red: a model no better than composition alone on the random split, and settings chosen on the test."""
+    found = []
+    for case in run.cases:
+        error, baseline = case.value(run.reference, "mae_out"), case.value(run.reference, "baseline_out")
+        if case.control and error is not None and baseline is not None and error >= baseline:
+            model, against = run.model.replace("the", "The", 1), f"{number(error)} against {number(baseline)} {run.unit}"
+            found.append(
+                f"{model} does not beat the composition baseline on the {case.title}: {against}. "
+                "It has not learned more than composition says; read nothing below as a property of a good model."
+            )
+    oracle = [row for row in run.rows if row.get("selection") == "oracle"]
+    if oracle:
+        names = listing(sorted({f"{method_name(row['method'])} ({row['domain']})" for row in oracle}))
+        found.append(
+            f"Settings of {names} were chosen with the test labels (selection: oracle). These rows are a diagnostic, not a result."
+        )
+    return found
+
+
+def shifted(run: Run) -> list[Case]:
+    """The cases in which something was held out: all but the random control."""
+    return [case for case in run.cases if not case.control]
+
+
+def averaged(run: Run) -> list[Case]:
+    """The shifted cases that one may average: property tails only where there is nothing else."""
+    return [case for case in shifted(run) if not case.tail] or shifted(run)
+
+
+def _control(run: Run) -> str:
+    case = next((case for case in run.cases if case.control), None)
+    error = case.value(run.reference, "mae_out") if case else None
+    if case is None or error is None:
+        return ""
+    baseline = case.value(run.reference, "baseline_out")
+    against = "" if baseline is None else f", {'below' if error < baseline else 'not below'} the composition baseline’s {number(baseline)}"
+    return f"Where nothing shifts, {run.model} errs by {number(error)} {run.unit} on average{against}."
+
+
+def _degradation(run: Run) -> str:
+    """Growth on the same materials where the matched fit was run, from inside to outside crystals elsewhere, worst first."""
+    found = {case: value for case in reversed(shifted(run)) if (value := growth(case, run.reference)) is not None}
+    grown = {case: value for case, value in found.items() if value > 1 + MARGIN}
+    matched = [case for case in grown if case.value(run.reference, "matched_ratio") is not None]
+    other = [case for case in grown if case not in matched]
+    flat = [case.held_out for case in found if case not in grown]
+    whose = "its" if _control(run) else f"{run.model}’s"
+    list_of = lambda cases: listing([f"{grown[case]:.1f}× when {case.held_out} is left out" for case in cases])
+    sentences = (
+        f"On the same materials, {whose} error grows {list_of(matched)}." if matched else "",
+        f"From inside to outside crystals, {whose} error grows {list_of(other)}." if other else "",
+        f"The error does not grow when {listing(flat)} is left out." if flat else "",
+    )
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _intervals(run: Run) -> str:
+    cases = averaged(run)
+    rows = [row for case in cases for row in case.of(run.reference)]
+    level, inside, outside, safe = (average(rows, field) for field in ("level", "coverage_in", "coverage_out", "coverage_out_ldo"))
+    if level is None or outside is None:
+        return ""
+    cover = f"cover {percent(inside)} inside and {percent(outside)} outside" if inside is not None else f"cover {percent(outside)} outside"
+    first = f"Intervals of {percent(level)} calibrated inside {cover}{_worst(run, cases, 'coverage_out')}"
+    if safe is None:
+        return f"{first}."
+    width, wide = average(rows, "width"), average(rows, "width_ldo")
+    price = f", at {wide / width:.1f} times the width" if width and wide is not None else ""
+    return f"{first}; calibrated on domains left out they cover {percent(safe)} outside{_worst(run, cases, 'coverage_out_ldo')}{price}."
+
+
+def _worst(run: Run, cases: list[Case], field: str) -> str:
+    """The case of smallest coverage, where there are several."""
+    found = {case.held_out: value for case in cases if (value := case.value(run.reference, field)) is not None}
+    worst = min(found, key=lambda name: found[name], default="")
+    return f" ({percent(found[worst])} for {worst})" if len(found) > 1 else ""
+
+
+def _detection(run: Run) -> str:
+    rows = [row for case in averaged(run) for row in case.of(run.reference)]
+    domain, error = average(rows, "auroc_domain"), average(rows, "auroc_error")
+    told = f"tells crystals of a new domain from familiar ones with AUROC {domain:.2f}" if domain is not None else ""
+    found = f"finds large errors with AUROC {error:.2f}" if error is not None else ""
+    parts = [part for part in (told, found) if part]
+    return f"The shift score {listing(parts)} (0.5 is chance)." if parts else ""
+
+
+def _certified(run: Run) -> str:
+    """Which of the shifts are shifts in name only."""
+    mild = [case.held_out for case in shifted(run) if any(row.get("certificate") == "interpolative" for row in case.rows)]
+    return f"By their certificate, little shifts for {listing(mild)}." if mild else ""
+
+
+def _methods(run: Run) -> str:
+    """How often every other method beats the reference outside, by more than the margin."""
+    found = [text for method in run.methods[1:] if (text := _against(run, method))]
+    return f"Outside, {'; '.join(found)}." if found else ""
+
+
+def _against(run: Run, method: str) -> str:
+    pairs = [(case.value(method, "mae_out"), case.value(run.reference, "mae_out")) for case in averaged(run)]
+    ratios = [ours / theirs for ours, theirs in pairs if ours is not None and theirs]
+    if not ratios:
+        return ""
+    better, worse = sum(ratio < 1 - MARGIN for ratio in ratios), sum(ratio > 1 + MARGIN for ratio in ratios)
+    equal = len(ratios) - better - worse
+    detail = [text for n, text in ((equal, f"equal within {percent(MARGIN)} in {equal}"), (worse, f"worse in {worse}")) if n]
+    ours, theirs = method_name(method), method_name(run.reference)
+    if len(ratios) == 1:
+        return f"{ours} {'beats' if better else 'is worse than' if worse else 'is no better than'} {theirs}"
+    aside = f" ({', '.join(detail)})" if detail else ""
+    return f"{ours} beats {theirs} in {better or 'none'} of {len(ratios)} shifts{aside}"

@@ -1,0 +1,99 @@
+"""One row of a stress test: what the predictions of one fit say about one shift, as plain numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from matjax.stress_test import metrics
+from matjax.types import Dataset, Prediction
+from matjax.uncertainty.trust import Judgement
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """One test set with everything that was said of it.
+
+    Attributes:
+      data: The crystals.
+      target: Labels [n].
+      prediction: What the model said.
+      judgement: Intervals, scores, flags.
+      baseline: What the composition baseline said [n].
+    """
+
+    data: Dataset
+    target: np.ndarray
+    prediction: Prediction
+    judgement: Judgement
+    baseline: np.ndarray
+
+    @property
+    def error(self) -> np.ndarray:
+        """Signed errors [n]."""
+        return self.prediction.mean - self.target
+
+
+def metrics_row(inside: Part, outside: Part) -> dict[str, Any]:
+    """The figures of a row that follow from its two test sets."""
+    errors = np.concatenate([inside.error, outside.error])
+    scores = np.concatenate([inside.judgement.score, outside.judgement.score])
+    return {
+        "n_test_inside": len(inside.data),
+        "n_test": len(outside.data),
+        "mae_in": metrics.mae(inside.error),
+        "mae_out": metrics.mae(outside.error),
+        "rmse_in": metrics.rmse(inside.error),
+        "rmse_out": metrics.rmse(outside.error),
+        "bias_out": metrics.bias(outside.error),
+        **_intervals(inside, outside),
+        "auroc_domain": metrics.auroc_domain(inside.judgement.score, outside.judgement.score),
+        "auroc_error": metrics.auroc_error(scores, errors, inside.error),
+        "aurc": metrics.aurc(errors, scores),
+        "aurc_oracle": metrics.aurc_oracle(errors),
+        "aurc_random": metrics.aurc_random(errors),
+        "spearman_in": metrics.spearman(inside.error, inside.judgement.score),
+        "spearman_out": metrics.spearman(outside.error, outside.judgement.score),
+        "flagged_in": float(inside.judgement.flag.mean()),
+        "flagged_out": float(outside.judgement.flag.mean()),
+        "baseline_in": metrics.mae(inside.baseline - inside.target),
+        "baseline_out": metrics.mae(outside.baseline - outside.target),
+    }
+
+
+def _intervals(inside: Part, outside: Part) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, part in (("in", inside), ("out", outside)):
+        judged = part.judgement
+        row[f"coverage_{name}"] = metrics.coverage(part.error, judged.half_width)
+        wide = judged.half_width_outside
+        row[f"coverage_{name}_ldo"] = None if wide is None else metrics.coverage(part.error, wide)
+    wide = outside.judgement.half_width_outside
+    row["width"] = metrics.width(outside.judgement.half_width)
+    row["width_ldo"] = None if wide is None else metrics.width(wide)
+    return row
+
+
+def arrays(inside: Part, outside: Part) -> dict[str, np.ndarray]:
+    """What is kept of a row's predictions: one array per quantity and part, named `inside_...` and `outside_...`."""
+    kept: dict[str, np.ndarray] = {}
+    for name, part in (("inside", inside), ("outside", outside)):
+        judged, said = part.judgement, part.prediction
+        columns = {
+            "index": np.array(part.data.ids),
+            "target": part.target,
+            "mean": said.mean,
+            "std": said.std,
+            "total_std": said.total_std,
+            "half_width": judged.half_width,
+            "half_width_ldo": np.full(len(part.data), np.nan) if judged.half_width_outside is None else judged.half_width_outside,
+            "score": judged.score,
+            "flag": judged.flag,
+            "features": np.asarray(said.features, np.float32),
+            "baseline": part.baseline,
+            "elements": np.array([np.bincount(c.numbers, minlength=119)[:119] > 0 for c in part.data.crystals]),
+        }
+        kept |= {f"{name}_{key}": value for key, value in columns.items()}
+    return kept

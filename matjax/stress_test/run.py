@@ -1,0 +1,216 @@
+"""The stress test: the same learners on every shift, inside and outside, row by row, resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from matjax.data.shifts import Shift
+from matjax.keys import child
+from matjax.stress_test.certificate import certify
+from matjax.stress_test.job import Case, Job, Learner, StressTest, run_job
+from matjax.training.supervision import default_label, target_per_atom
+from matjax.types import Dataset, Split
+
+Reporter = Callable[[dict[str, Any]], None]
+
+
+class Interrupted(Exception):
+    """Raised inside a worker when the run is being stopped."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Rows of plain numbers, one per shift, domain, method and seed; `missing` lists (row, reason) of what was not finished."""
+
+    rows: tuple[dict[str, Any], ...]
+    missing: tuple[tuple[str, str], ...] = ()
+
+
+def stress_test(
+    learners: Learner | Mapping[str, Learner],
+    dataset: Dataset,
+    shifts: Iterable[Shift],
+    *,
+    settings: StressTest | None = None,
+    run_dir: Path | None = None,
+    workers: int | None = None,
+    report: Reporter | None = None,
+    key: jax.Array,
+) -> Report:
+    """Trains inside some domains and tests outside.
+
+    Args:
+      learners: One learner, or {method name: learner}; the first is the reference that the others are held against.
+      dataset: Labelled crystals.
+      shifts: Which domains are held out.
+      settings: Intervals, baseline, seeds, second fits.
+      run_dir: Where rows and predictions are kept; a row that is there already is not run again.
+      workers: Jobs at the same time (threads); all cores by default on a CPU, one on an accelerator.
+      report: Called with events: {"event": "plan" | "epoch" | "row" | "failed", ...}.
+      key: Randomness of splits and fits.
+
+    Returns:
+      The report. Rows of a method that failed are in `missing`, with the reason.
+    """
+    settings = settings or StressTest()
+    methods = dict(learners) if isinstance(learners, Mapping) else {"learner": learners}
+    tell = report or (lambda event: None)
+    splits = [split for shift in shifts for split in shift(dataset, child(key, "splits"))]
+    jobs = _jobs(splits, methods, settings)
+    done = {job.name: row for job in jobs if run_dir is not None and (row := _load_row(run_dir, job)) is not None}
+    todo = [job for job in jobs if job.name not in done]
+    tell({"event": "plan", "jobs": len(jobs), "done": len(done), "fits": sum(j.n_fit for j in todo), "splits": [(s.shift, s.domain) for s in splits]})
+    run = _Run(settings, run_dir, key, tell)
+    found, missing = run.all(todo, workers or default_workers(len(todo)))
+    done |= found
+    return Report(tuple(done[job.name] for job in jobs if job.name in done), tuple(missing))
+
+
+def default_workers(n_job: int) -> int:
+    """Threads that pay: one per core on a CPU, one on an accelerator."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(n_job, cores if jax.default_backend() == "cpu" else 1))
+
+
+class _Run:
+    """Workers, shared cases, and a way to stop them."""
+
+    def __init__(self, settings: StressTest, run_dir: Path | None, key: jax.Array, tell: Reporter) -> None:
+        self.settings, self.run_dir, self.key, self.tell = settings, run_dir, key, tell
+        self.stop = threading.Event()
+        self.cases: dict[int, Case] = {}
+        self.locks: dict[int, threading.Lock] = {}
+
+    def all(self, jobs: list[Job], workers: int) -> tuple[dict[str, dict[str, Any]], list[tuple[str, str]]]:
+        """Runs jobs, the longest first; returns rows by job name and what failed."""
+        rows: dict[str, dict[str, Any]] = {}
+        missing: list[tuple[str, str]] = []
+        self.locks = {job.case: threading.Lock() for job in jobs}
+        pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="stress-test")
+        waiting: dict[Future[dict[str, Any]], Job] = {pool.submit(self.one, job): job for job in _spread(jobs, workers)}
+        try:
+            while waiting:
+                finished, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    job = waiting.pop(future)
+                    error = future.exception()
+                    if error is None:
+                        rows[job.name] = future.result()
+                        self.tell({"event": "row", "job": job.name, "row": rows[job.name]})
+                    elif isinstance(error, (ValueError, FloatingPointError)):
+                        missing.append((job.name, str(error)))
+                        self.tell({"event": "failed", "job": job.name, "reason": str(error)})
+                    else:
+                        raise error
+        finally:
+            self.stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+        return rows, missing
+
+    def one(self, job: Job) -> dict[str, Any]:
+        """One job: its row, saved if there is a folder."""
+
+        def epoch(record: dict[str, float]) -> None:
+            if self.stop.is_set():
+                raise Interrupted
+            self.tell({"event": "epoch", "job": job.name, **record})
+
+        with self.locks[job.case]:
+            case = self.cases.get(job.case) or self.cases.setdefault(job.case, make_case(job, self.settings, self.key))
+        key = child(self.key, job.split.shift, job.split.domain, "seed", job.seed)
+        row, arrays = run_job(job, case, self.settings, key, epoch)
+        certificate = {k: v for k, v in dataclasses.asdict(case.certificate).items() if k not in row}
+        taught = job.split.train.metadata
+        row |= certificate | {
+            "baseline": type(self.settings.baseline).__name__,
+            "information": "L1" if getattr(job.learner, "use_target", False) else "L0",
+            "selection": "train-domain validation",
+            "label": case.label,
+            "unit": "eV/atom" if case.label == "energy" else taught.units.get(case.label, "unknown"),
+        }
+        if self.run_dir is not None:
+            row["predictions"] = f"predictions/{job.name}.npz"
+            _save(self.run_dir, job, row, arrays)
+        return row
+
+
+def make_case(job: Job, settings: StressTest, key: jax.Array) -> Case:
+    """Certificate and baseline of a split."""
+    split = job.split
+    label = getattr(job.learner, "label", "") or default_label(split.train)
+    target = target_per_atom(split.train, label)
+    known = np.isfinite(target)
+    crystals = [c for c, ok in zip(split.train.crystals, known, strict=True) if ok]
+    fitted = settings.baseline.fit(crystals, target[known], child(key, "baseline"))
+    certificate = certify(
+        split.train.crystals,
+        split.test_outside.crystals,
+        train_target=target,
+        test_target=target_per_atom(split.test_outside, label),
+        key=child(key, "certificate"),
+    )
+    return Case(split, certificate, fitted(split.test_inside.crystals), fitted(split.test_outside.crystals), label)
+
+
+def _jobs(splits: list[Split], methods: Mapping[str, Learner], settings: StressTest) -> list[Job]:
+    return [
+        Job(
+            case=i,
+            split=split,
+            method=name,
+            learner=learner,
+            seed=seed,
+            matched=place < settings.matched and split.shift != "random",
+            leave_domain_out=place < settings.leave_domain_out,
+            column=_dealt_column(split, learner),
+        )
+        for i, split in enumerate(splits)
+        for place, (name, learner) in enumerate(methods.items())
+        for seed in range(settings.seeds)
+    ]
+
+
+def _dealt_column(split: Split, learner: Learner) -> str:
+    """Domains of the kind that was held out; the learner's own where the shift names none."""
+    if split.shift == "leave_element_out":
+        return "elements"
+    if split.shift.startswith("leave_out("):
+        return split.shift.removeprefix("leave_out(").removesuffix(")")
+    return getattr(learner, "domain", "anion")
+
+
+def _spread(jobs: list[Job], workers: int) -> list[Job]:
+    """Longest first; among the first, different methods, so that workers do not compile the same program twice."""
+    order = sorted(jobs, key=lambda job: -job.n_fit)
+    first: list[Job] = []
+    for job in order:
+        if len(first) < workers and job.method not in {f.method for f in first}:
+            first.append(job)
+    return first + [job for job in order if job not in first]
+
+
+def _save(run_dir: Path, job: Job, row: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Predictions first, then the row: a row on disk is complete."""
+    for folder in ("rows", "predictions"):
+        (run_dir / folder).mkdir(parents=True, exist_ok=True)
+    predictions, row_file = run_dir / "predictions" / f"{job.name}.npz", run_dir / "rows" / f"{job.name}.json"
+    with open(partial := predictions.with_suffix(".partial"), "wb") as stream:
+        np.savez_compressed(stream, **arrays)
+    os.replace(partial, predictions)
+    (partial := row_file.with_suffix(".partial")).write_text(json.dumps(row, indent=1, allow_nan=False), encoding="utf-8")
+    os.replace(partial, row_file)
+
+
+def _load_row(run_dir: Path, job: Job) -> dict[str, Any] | None:
+    path = run_dir / "rows" / f"{job.name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

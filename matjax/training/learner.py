@@ -1,0 +1,189 @@
+"""The learner: what may be seen of a split goes in, a predictor comes out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from matjax.config import spec
+from matjax.data.domains import domain_labels
+from matjax.graph import Shape, batches, pack, shape_for, to_graph
+from matjax.keys import child
+from matjax.nn import Equivariant
+from matjax.risk import Risk, RiskShape
+from matjax.thermo import References, fit_references
+from matjax.training.fit import Reporter, Task, fit
+from matjax.training.loss import Loss
+from matjax.training.optimizer import AdamW, Muon
+from matjax.training.predictor import GraphPredictor
+from matjax.training.step import Plan, init_members
+from matjax.training.supervision import default_label, supervision, target_per_atom
+from matjax.types import Dataset, Graph, Visible
+
+N_DOMAIN = 8  # domains a risk distinguishes: the seven largest and all others; one number, so that splits share a program
+
+
+@spec
+class GraphLearner:
+    """Trains an ensemble of equivariant networks on the visible part of a split.
+
+    Attributes:
+      model: The network.
+      loss: Loss per crystal.
+      risk: What is made of it: ERM, a robust risk, penalties.
+      optimizer: AdamW or Muon.
+      domain: Domain column that the risk sees.
+      label: Label to learn; empty for `energy`, a formation energy or the only scalar label.
+      members: Ensemble members.
+      members_per_step: Members updated together: 1 is best on a CPU, `members` on a GPU.
+      n_epoch: Passes over the training set at most.
+      patience: Epochs without improvement before stopping; 0 for never.
+      batch_size: Average crystals per batch.
+      ema: Decay of the running average of parameters.
+      bootstrap: 1.0 for Bayesian bootstrap weights per member, 0.0 for none.
+      use_target: Show the unlabelled target crystals to the risk (information level L1).
+      shape: Fixed batch shape (n_node, n_edge, n_graph), so that many fits share one program; empty to choose from the data.
+    """
+
+    model: Equivariant = dataclasses.field(default_factory=Equivariant)
+    loss: Loss = dataclasses.field(default_factory=Loss)
+    risk: Risk = dataclasses.field(default_factory=Risk)
+    optimizer: AdamW | Muon = dataclasses.field(default_factory=Muon)
+    domain: str = "anion"
+    label: str = ""
+    members: int = 3
+    members_per_step: int = 1
+    n_epoch: int = 12
+    patience: int = 0
+    batch_size: int = 16
+    ema: float = 0.99
+    bootstrap: float = 0.0
+    use_target: bool = False
+    shape: tuple[int, ...] = ()
+
+    def __call__(self, visible: Visible, key: jax.Array) -> GraphPredictor:
+        """Fits the visible part of a split."""
+        return self.fit(visible, key)
+
+    def fit(
+        self,
+        visible: Visible,
+        key: jax.Array,
+        *,
+        held_from: np.ndarray | None = None,
+        run_dir: Path | None = None,
+        report: Reporter | None = None,
+    ) -> GraphPredictor:
+        """Fits, with what a call cannot say.
+
+        Args:
+          visible: Training, validation and target crystals.
+          key: Randomness of the fit.
+          held_from: Bit mask per training crystal [n_train]: bit m keeps it from member m (cross-fitting over domains).
+          run_dir: Where to keep a state that can be resumed.
+          report: Called with a record per epoch.
+
+        Raises:
+          ValueError: If labels are missing, the set is empty, or the cutoff leaves every atom alone.
+        """
+        label = self.label or default_label(visible.train)
+        taught = supervision(visible.train, label)
+        references = self._references(visible.train, label)
+        names = domain_names(domain_labels(visible.train, self.domain))
+        train = self._graphs(visible.train, label, references, names, held_from)
+        if self.use_target and len(visible.target):
+            train += self._graphs(visible.target, None, references, names, None, first=len(train))
+        validation = self._graphs(visible.validation, label, references, names, None)
+        degree = sum(int(g.n_edge[0]) for g in train) / sum(int(g.n_node[0]) for g in train)
+        if degree == 0:
+            raise ValueError(f"cutoff {self.model.cutoff} Å leaves every atom of the training set without a neighbour; raise model.cutoff")
+        shape = Shape(*self.shape) if self.shape else shape_for(train + validation, self.batch_size)
+        constants = {"average_degree": jnp.float32(degree), "scale": jnp.float32(_scale(train))}
+        derivatives = tuple(d for d in ("forces", "stress") if d in taught.has)
+        task = Task(
+            train=train,
+            validation=validation,
+            shape=shape,
+            constants=constants,
+            derivatives=derivatives,
+            n_epoch=self.n_epoch,
+            patience=self.patience,
+            members_per_step=self.members_per_step,
+            names=visible.train.ids + (visible.target.ids if self.use_target else ()),
+            last=held_from is not None,  # validation crystals share domains with those held from a member
+        )
+        params, history = self._train(task, key, run_dir, report)
+        return GraphPredictor(self.model, params, constants, references, taught, shape, history)
+
+    def shape_for(self, dataset: Dataset) -> GraphLearner:
+        """The same learner with its batch shape fixed for this data set, so that every split of it shares one program."""
+        graphs = [to_graph(c, cutoff=self.model.cutoff) for c in dataset.crystals]
+        return dataclasses.replace(self, shape=tuple(shape_for(graphs, self.batch_size)))
+
+    def _train(self, task: Task, key: jax.Array, run_dir: Path | None, report: Reporter | None):
+        first = pack(task.train[:1], task.shape, cutoff=self.model.cutoff)
+        n_step = float(self.n_epoch * sum(1 for _ in batches(task.train, task.shape, cutoff=self.model.cutoff)))
+        plan = Plan(self.loss, self.risk, self.optimizer, n_step, self.ema, self.bootstrap)
+        k_init, k_order = child(key, "init"), child(key, "order")
+        keys = jax.random.key_data(jax.random.split(k_init, self.members))
+        n_feature = jax.eval_shape(lambda g: self.model.init_with_output(jax.random.key(0), g)[0].features, first).shape[-1]
+        members = init_members(keys, first, plan, model=self.model, risk_shape=RiskShape(N_DOMAIN, n_feature))
+        return fit(task, members, plan, self.model, k_order, run_dir=run_dir, report=report)
+
+    def _references(self, train: Dataset, label: str) -> References:
+        return fit_references(train.crystals, target_per_atom(train, label), physical=self.model.physical)
+
+    def _graphs(
+        self,
+        dataset: Dataset,
+        label: str | None,
+        references: References,
+        names: Sequence[str],
+        held_from: np.ndarray | None,
+        first: int = 0,
+    ) -> list[Graph]:
+        """Labelled graphs; unlabelled (and of the last domain) where label is None."""
+        if not len(dataset):
+            raise ValueError("a part of the split is empty; training and validation both need crystals")
+        n_atom = np.array([len(c) for c in dataset.crystals])
+        known = label is not None
+        energy = (target_per_atom(dataset, label) - references.per_atom(dataset.crystals)) * n_atom if label else np.full(len(dataset), np.nan)
+        if known and not np.isfinite(energy).any():
+            raise ValueError(f"label {label!r} is absent (NaN) on all {len(dataset)} crystals")
+        place = {name: i for i, name in enumerate(names)}
+        domain = [place.get(d, N_DOMAIN - 1) for d in domain_labels(dataset, self.domain)] if known else [N_DOMAIN - 1] * len(dataset)
+        extra = {k: dataset.labels[k] if label == "energy" and k in dataset.labels else None for k in ("forces", "stress")}
+        at = lambda name, i: None if extra[name] is None else extra[name][i]
+        return [
+            to_graph(
+                crystal,
+                cutoff=self.model.cutoff,
+                energy=float(energy[i]),
+                forces=at("forces", i),
+                stress=at("stress", i),
+                domain=domain[i],
+                held_from=0 if held_from is None else int(held_from[i]),
+                index=first + i,
+            )
+            for i, crystal in enumerate(dataset.crystals)
+        ]
+
+
+def domain_names(labels: np.ndarray) -> tuple[str, ...]:
+    """The domains a risk tells apart, largest first; what is not among them counts as one more."""
+    names, counts = np.unique(labels, return_counts=True)
+    order = np.lexsort((names, -counts))
+    return tuple(str(names[i]) for i in order[: N_DOMAIN - 1])
+
+
+def _scale(graphs: Sequence[Graph]) -> float:
+    """eV per unit of the network: root mean square force where there are forces, else spread of the energy per atom."""
+    forces = [g.nodes.forces for g in graphs if g.globals.has_forces[0]]
+    energies = np.array([g.globals.energy[0] / g.n_node[0] for g in graphs if g.globals.has_energy[0]])
+    value = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else float(energies.std())
+    return value if np.isfinite(value) and value > 1e-6 else 1.0

@@ -1,0 +1,115 @@
+"""How far a prediction can be trusted: interval, shift score and flag, fitted once and kept beside the model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from matjax.config import spec
+from matjax.types import Crystal, Dataset, Prediction
+from matjax.uncertainty.conformal import Interval, LeaveDomainOut, SplitConformal
+from matjax.uncertainty.cross_fit import CrossFit
+from matjax.uncertainty.flag import FittedFlag, Flag
+from matjax.uncertainty.novelty import Combination, CombinedScore, Mahalanobis, Mixture, NearestNeighbours, NoveltyScore
+
+
+@spec
+class Trust:
+    """Settings of intervals, shift score and flag.
+
+    Attributes:
+      level: Wanted coverage of intervals.
+      novelty: Latent distance.
+      share: Share of inside crystals that may be flagged.
+    """
+
+    level: float = 0.9
+    novelty: NearestNeighbours | Mahalanobis | Mixture = dataclasses.field(default_factory=NearestNeighbours)
+    share: float = 0.05
+
+    def fit(
+        self, train: Prediction, calibration: Prediction, error: np.ndarray, data: Dataset, cross: CrossFit | None = None
+    ) -> FittedTrust:
+        """Learns from predictions on training and calibration crystals.
+
+        Args:
+          train: Predictions on the training crystals: where the data are in latent space.
+          calibration: Predictions on calibration crystals.
+          error: Their errors [n_calibration].
+          data: The training set: its elements are the known ones.
+          cross: Leave-domain-out errors; without them there is no leave-domain-out interval.
+        """
+        known = np.unique(np.concatenate([c.numbers for c in data.crystals]))
+        evidence = {
+            "train_features": _features(train),
+            "calibration_features": _features(calibration),
+            "calibration_error": np.asarray(error, np.float64),
+            "calibration_std": calibration.std,
+            "calibration_total_std": calibration.total_std,
+            "known": known,
+        }
+        if cross is not None:
+            evidence |= {"cross_error": cross.error, "cross_domain": cross.domain, "cross_distance": cross.distance}
+        return self.from_evidence(evidence)
+
+    def from_evidence(self, evidence: Mapping[str, np.ndarray]) -> FittedTrust:
+        """The same from the arrays that a checkpoint keeps."""
+        distance = self.novelty.fit(evidence["train_features"])
+        inside, spread = distance.score(evidence["calibration_features"]), evidence["calibration_std"]
+        score = Combination().fit(inside, spread)
+        parts = {"latent distance": inside, "ensemble spread": spread}
+        flag = Flag(self.share).fit(score.score(inside, spread), parts)
+        flag = dataclasses.replace(flag, known=frozenset(int(z) for z in evidence["known"]))
+        total = evidence["calibration_total_std"]
+        interval = SplitConformal(self.level).fit(evidence["calibration_error"], total if (total > 0).any() else None)
+        outside = None
+        if "cross_error" in evidence:
+            outside = LeaveDomainOut(self.level).fit(evidence["cross_error"], evidence["cross_domain"], evidence["cross_distance"])
+        return FittedTrust(self, distance, score, flag, interval, outside, bool((total > 0).any()), dict(evidence))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judgement:
+    """What is said of each crystal beside its prediction; every array is [n].
+
+    half_width: split conformal, label's unit; half_width_outside: leave-domain-out, or None; score: shift score; flag;
+    reason: why flagged, "" where not.
+    """
+
+    half_width: np.ndarray
+    half_width_outside: np.ndarray | None
+    score: np.ndarray
+    flag: np.ndarray
+    reason: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FittedTrust:
+    """Trust, fitted. `evidence` holds the arrays it was fitted on: it is what a checkpoint keeps."""
+
+    settings: Trust
+    distance: NoveltyScore
+    combined: CombinedScore
+    flag: FittedFlag
+    interval: Interval
+    interval_outside: Interval | None
+    scaled: bool
+    evidence: dict[str, np.ndarray]
+
+    def __call__(self, prediction: Prediction, crystals: Sequence[Crystal]) -> Judgement:
+        """Judges predictions."""
+        distance = self.distance.score(_features(prediction))
+        score = self.combined.score(distance, prediction.std)
+        parts = {"latent distance": distance, "ensemble spread": prediction.std}
+        scale = prediction.total_std if self.scaled else np.ones(len(prediction))
+        outside = None if self.interval_outside is None else self.interval_outside.half_width(distance)
+        flag = self.flag.flagged(score, crystals)
+        return Judgement(self.interval.half_width(scale), outside, score, flag, self.flag.reasons(score, parts, crystals))
+
+
+def _features(prediction: Prediction) -> np.ndarray:
+    if prediction.features is None:
+        raise ValueError("the model gives no features; a shift score needs them")
+    return prediction.features
