@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jraph
@@ -257,19 +257,21 @@ class Prediction:
 # ---------------------------------------------------------------------------------------------------------------------
 # Device nouns
 
+Array = Any  # NumPy while a batch is packed, a JAX array from then on
+
 
 class Nodes(NamedTuple):
     """Per atom. numbers [n_node]; forces [n_node, 3] in eV/Å, zero where unlabelled; mask [n_node] is False on padding."""
 
-    numbers: jax.Array
-    forces: jax.Array
-    mask: jax.Array
+    numbers: Array
+    forces: Array
+    mask: Array
 
 
 class Edges(NamedTuple):
     """Per directed neighbour pair. vectors [n_edge, 3] in Å: receiver - sender + image @ lattice."""
 
-    vectors: jax.Array
+    vectors: Array
 
 
 class Globals(NamedTuple):
@@ -281,20 +283,33 @@ class Globals(NamedTuple):
     weight: sample weight; index: row in the data set that was packed, -1 on padding; mask: False on padding.
     """
 
-    energy: jax.Array
-    has_energy: jax.Array
-    has_forces: jax.Array
-    stress: jax.Array
-    has_stress: jax.Array
-    volume: jax.Array
-    domain: jax.Array
-    held_from: jax.Array
-    weight: jax.Array
-    index: jax.Array
-    mask: jax.Array
+    energy: Array
+    has_energy: Array
+    has_forces: Array
+    stress: Array
+    has_stress: Array
+    volume: Array
+    domain: Array
+    held_from: Array
+    weight: Array
+    index: Array
+    mask: Array
 
 
-Graph = jraph.GraphsTuple  # nodes: Nodes, edges: Edges, globals: Globals; edges sorted by receiver
+if TYPE_CHECKING:
+
+    class Graph(NamedTuple):
+        """A jraph.GraphsTuple whose parts are ours; edges are sorted by receiver."""
+
+        nodes: Nodes
+        edges: Edges
+        receivers: Array
+        senders: Array
+        globals: Globals
+        n_node: Array
+        n_edge: Array
+else:
+    Graph = jraph.GraphsTuple
 
 
 class Output(NamedTuple):

@@ -1,7 +1,8 @@
 """The code blocks of README and docs run: those of one file in order, in one directory and one Python namespace.
 
 Blocks marked `python` are Python; `bash` and `console` (lines after `$ `) are commands. Long commands get `--quick`. Installation
-is what .ci/run does. A block that must not run says why in a comment on the line above it: `<!-- not run: it asks for a cluster -->`.
+and `matjax demo` are what .ci/run does. A block that must not run says why in a comment on the line above it:
+`<!-- not run: it asks for a cluster -->`.
 """
 
 import os
@@ -15,8 +16,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [p for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if p.exists() and "_build" not in p.parts]
 BLOCK = re.compile(r"^(?:<!-- not run: (?P<why>.+) -->\n+)?```(?P<language>python|bash|console)\n(?P<code>.*?)^```$", re.M | re.S)
-INSTALLATION = ("pip ", "pytest", "git ", "cd ", "python -m venv", "source ", "./.ci", ".ci/")
-HAS_QUICK = ("matjax demo", "matjax train", "matjax stress-test")
+ELSEWHERE = ("matjax demo", "pip ", "pytest", "git ", "cd ", "python -m venv", "source ", "./.ci", ".ci/")
+HAS_QUICK = ("matjax train", "matjax stress-test")
 
 
 def blocks(text: str) -> list[tuple[int, str, str]]:
@@ -26,11 +27,11 @@ def blocks(text: str) -> list[tuple[int, str, str]]:
 
 
 def commands(code: str, console: bool) -> str:
-    """The commands of a block without the installation, long ones with --quick."""
+    """The commands of a block that run here, long ones with --quick."""
     code = code.replace("\\\n", " ")
     lines = [line[2:] for line in code.splitlines() if line.startswith("$ ")] if console else code.splitlines()
     parts = [part.split("  #")[0].strip() for line in lines for part in line.split("&&")]
-    kept = [part for part in parts if part and not part.startswith((*INSTALLATION, "#"))]
+    kept = [part for part in parts if part and not part.startswith((*ELSEWHERE, "#"))]
     return "\n".join(f"{c} --quick" if c.startswith(HAS_QUICK) and not re.search("--quick|--help", c) else c for c in kept)
 
 
@@ -57,10 +58,20 @@ def test_python_blocks_parse(page):
             compile(code, f"{page.name}:{line}", "exec")
 
 
+COLUMNS = """
+import re
+missing = set(row) - set(re.findall(r"`([a-z_0-9]+)`", {text!r}))
+assert not missing, f"columns of a row without an explanation: {{missing}}"
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p.read_text())], ids=lambda p: str(p.relative_to(ROOT)))
 def test_blocks_run(page, tmp_path):
-    done = run(page.read_text(), tmp_path)
+    text = page.read_text()
+    if page.name == "stress-testing.md":
+        text += f"\n```python\n{COLUMNS.format(text=text)}```\n"
+    done = run(text, tmp_path)
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
 

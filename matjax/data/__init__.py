@@ -4,9 +4,11 @@ from matjax.data.domains import contains, domain_labels, domain_values, element_
 from matjax.data.embedded import load
 from matjax.data.hygiene import Overlap, overlaps
 from matjax.data.matched import matched
+from matjax.data.read import describe, read
+from matjax.data.readers.pymatgen_structures import from_structures
 from matjax.data.shifts import LeaveElementOut, LeaveOut, PropertyTail, Random, Shift
 from matjax.data.split import Sizes
-from matjax.data.suggest import suggest_shifts
+from matjax.data.suggest import suggest_domain, suggest_shifts
 
 __all__ = [
     "LeaveElementOut",
@@ -17,11 +19,15 @@ __all__ = [
     "Shift",
     "Sizes",
     "contains",
+    "describe",
     "domain_labels",
     "domain_values",
     "element_counts",
+    "from_structures",
     "load",
     "matched",
     "overlaps",
+    "read",
+    "suggest_domain",
     "suggest_shifts",
 ]

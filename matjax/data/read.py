@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,7 +53,8 @@ def read(
     Args:
       path: File or folder.
       format: One of the above; by default guessed from the path.
-      label: The target or targets; by default every column of fractional numbers (see `readers.assemble`).
+      label: The target or targets; by default every column of fractional numbers (see `readers.assemble`). An empty tuple
+        reads the crystals alone, whatever labels, domains or tables of targets are beside them.
       units: {label: unit in the file}, such as {"energy": "Ha", "stress": "GPa"}; converted to eV, eV/atom, eV/Å, eV/Å³.
       targets: CSV of targets for a folder of structures, where it is not the only CSV in the folder.
       policy: `set_aside` (a bad record is left out, with its reason in `metadata.set_aside`) or `raise`.
@@ -82,20 +84,24 @@ def read(
     kind, why = (format, "") if format else guess(path)
     if kind not in READERS:
         raise ValueError(f"unknown format {kind!r}; allowed: {', '.join(READERS)}")
-    records = _records(kind, path, None if targets is None else Path(targets), max_atoms)
+    alone = label == ()
+    records = _records(kind, path, None if targets is None else Path(targets), max_atoms, alone)
+    records = (dataclasses.replace(record, values={}) for record in records) if alone else records
     try:
         return assemble(records, source=str(path), label=label, units=units, policy=policy, max_atoms=max_atoms, name=name or _name(path))
     except ValueError as error:
         raise ValueError(f"{error} [read as {kind}{why and f', guessed from {why}'}]") from error
 
 
-def _records(kind: str, path: Path, targets: Path | None, max_atoms: int) -> Iterator[Record]:
+def _records(kind: str, path: Path, targets: Path | None, max_atoms: int, alone: bool) -> Iterator[Record]:
     if targets is not None:
         if kind != "structures":
             raise ValueError(f"targets= goes with CIF or POSCAR files, not with format {kind}")
         if not targets.exists():
             raise FileNotFoundError(f"{targets}: no such file (targets)")
         return read_structure_files(path, targets=targets)
+    if kind == "structures":
+        return read_structure_files(path, use_csv=not alone)
     return read_extxyz(path, max_atoms=max_atoms) if kind == "extxyz" else READERS[kind](path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -36,11 +35,11 @@ class Random:
 
     Attributes:
       outside: Share of all crystals that plays the domain held out.
-      sizes: How large the parts are.
+      sizes: How large the parts are; None for the sizes of the run, or `Sizes()`.
     """
 
     outside: float = 0.2
-    sizes: Sizes = dataclasses.field(default_factory=Sizes)
+    sizes: Sizes | None = None
 
     def __post_init__(self) -> None:
         """Refuses a share outside (0, 1)."""
@@ -54,7 +53,7 @@ class Random:
         """
         rows = generator(child(key, "random", "rows")).permutation(len(dataset))
         n = round(self.outside * len(dataset))
-        yield cut(dataset, rows[n:], rows[:n], shift="random", domain="random", sizes=self.sizes, key=key)
+        yield cut(dataset, rows[n:], rows[:n], shift="random", domain="random", sizes=self.sizes or Sizes(), key=key)
 
     def describe(self) -> str:
         """The shift in one line."""
@@ -70,14 +69,14 @@ class LeaveOut:
       only: Domains to hold out, one split each; None takes every one that is large enough.
       above: For columns of numbers: train where the value is at most this, test above it.
       min_size: Fewest crystals in a domain that is held out, and outside it.
-      sizes: How large the parts are.
+      sizes: How large the parts are; None for the sizes of the run, or `Sizes()`.
     """
 
     column: str
     only: str | tuple[str, ...] | None = None
     above: float | None = None
     min_size: int = 50
-    sizes: Sizes = dataclasses.field(default_factory=Sizes)
+    sizes: Sizes | None = None
 
     def __post_init__(self) -> None:
         """Refuses two answers to one question."""
@@ -100,7 +99,7 @@ class LeaveOut:
         named = tuple(groups) if self.above is not None else _named(self.only)
         for domain in _chosen(name, {d: (len(i), len(o)) for d, (i, o) in groups.items()}, named, self.min_size):
             inside, outside = groups[domain]
-            yield cut(dataset, inside, outside, shift=name, domain=domain, sizes=self.sizes, key=key)
+            yield cut(dataset, inside, outside, shift=name, domain=domain, sizes=self.sizes or Sizes(), key=key)
 
     def _rows_above(self, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
         """Rows at most and above the threshold; rows without a number are in neither."""
@@ -124,12 +123,12 @@ class LeaveElementOut:
     Attributes:
       elements: Symbols, one split each; None takes every element in enough crystals.
       min_size: Fewest crystals with the element, and without it.
-      sizes: How large the parts are.
+      sizes: How large the parts are; None for the sizes of the run, or `Sizes()`.
     """
 
     elements: str | tuple[str, ...] | None = None
     min_size: int = 50
-    sizes: Sizes = dataclasses.field(default_factory=Sizes)
+    sizes: Sizes | None = None
 
     def __post_init__(self) -> None:
         """Refuses what is no element."""
@@ -147,7 +146,7 @@ class LeaveElementOut:
         for symbol in _chosen("leave_element_out", counts, _named(self.elements), self.min_size):
             has = contains(dataset, symbol)
             inside, outside = np.flatnonzero(~has), np.flatnonzero(has)
-            yield cut(dataset, inside, outside, shift="leave_element_out", domain=symbol, sizes=self.sizes, key=key)
+            yield cut(dataset, inside, outside, shift="leave_element_out", domain=symbol, sizes=self.sizes or Sizes(), key=key)
 
     def describe(self) -> str:
         """The shift in one line."""
@@ -162,13 +161,13 @@ class PropertyTail:
       label: Scalar label; the total `energy` counts per atom.
       fraction: Share of the labelled crystals in the tail.
       side: `high` or `low`.
-      sizes: How large the parts are.
+      sizes: How large the parts are; None for the sizes of the run, or `Sizes()`.
     """
 
     label: str
     fraction: float = 0.1
     side: str = "high"
-    sizes: Sizes = dataclasses.field(default_factory=Sizes)
+    sizes: Sizes | None = None
 
     def __post_init__(self) -> None:
         """Refuses unknown sides and fractions outside (0, 1)."""
@@ -196,7 +195,7 @@ class PropertyTail:
         order = order if self.side == "high" else order[::-1]
         n = len(order) - round(self.fraction * len(order))
         name, domain = f"property_tail({self.label})", f"{'highest' if self.side == 'high' else 'lowest'} {self.fraction:.0%}"
-        yield cut(dataset, order[:n], order[n:], shift=name, domain=domain, sizes=self.sizes, key=key)
+        yield cut(dataset, order[:n], order[n:], shift=name, domain=domain, sizes=self.sizes or Sizes(), key=key)
 
     def describe(self) -> str:
         """The shift in one line."""

@@ -45,6 +45,21 @@ def suggest_shifts(dataset: Dataset, sizes: Sizes | None = None) -> tuple[list[S
     return [shift for shift, _ in chosen], "; ".join(reason for _, reason in chosen)
 
 
+def suggest_domain(dataset: Dataset) -> str:
+    """The domain column that a robust risk should see when nobody named one.
+
+    The first of: anion class, the data's own columns of text, number of elements, that tells at least three groups of two
+    percent of the crystals apart; else the number of elements.
+    """
+    own = [column for column in dataset.domains if column not in COMPUTED and domain_values(dataset, column).dtype.kind in "UO"]
+    for column in ("anion", *own, "n_elements"):
+        labels = domain_labels(dataset, column)
+        names, counts = np.unique(labels[labels != UNKNOWN], return_counts=True)
+        if (counts >= 0.02 * len(dataset)).sum() >= 3 and len(names) <= MOST_GROUPS:
+            return column
+    return "n_elements"
+
+
 def _groups(labels: np.ndarray) -> dict[str, int]:
     """Groups that can be held out, largest first: large enough, and at most half of the crystals."""
     counts = Counter(str(label) for label in labels if label != UNKNOWN)
@@ -99,6 +114,8 @@ def _element(dataset: Dataset, sizes: Sizes) -> Suggestion:
 
 def _column(dataset: Dataset, column: str, sizes: Sizes) -> Suggestion:
     """The largest group of a metadata column that tells 2 to 50 groups apart."""
+    if domain_values(dataset, column).dtype.kind == "f":  # a property that the file also holds, not where a crystal comes from
+        return None
     labels = domain_labels(dataset, column)
     groups = _groups(labels)
     if not 2 <= len(set(labels.tolist())) <= MOST_GROUPS or not groups:

@@ -40,7 +40,7 @@ def to_graph(
     has_forces = forces is not None and bool(np.isfinite(forces).all())
     has_stress = stress is not None and bool(np.isfinite(stress).all())
     n_atom = len(crystal)
-    row = lambda value, dtype=np.float32: np.asarray([value], dtype)
+    row = lambda value, dtype="float32": np.asarray([value], dtype)
     return Graph(
         nodes=Nodes(
             numbers=np.asarray(crystal.numbers, np.int32),
@@ -57,14 +57,14 @@ def to_graph(
             stress=np.asarray(stress if has_stress else np.zeros((3, 3)), np.float32)[None],
             has_stress=row(has_stress),
             volume=row(crystal.volume),
-            domain=row(domain, np.int32),
-            held_from=row(held_from, np.int32),
+            domain=row(domain, "int32"),
+            held_from=row(held_from, "int32"),
             weight=row(1.0),
-            index=row(index, np.int32),
-            mask=row(True, bool),
+            index=row(index, "int32"),
+            mask=row(True, "bool"),
         ),
-        n_node=row(n_atom, np.int32),
-        n_edge=row(len(senders), np.int32),
+        n_node=row(n_atom, "int32"),
+        n_edge=row(len(senders), "int32"),
     )
 
 

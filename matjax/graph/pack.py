@@ -89,10 +89,10 @@ def _padding(free: Shape, node: int, length: float) -> Graph:
     """A graph of `free.n_graph` padding crystals; the first owns all padding atoms and edges."""
     n, e, g = free
     first = lambda value: np.concatenate([[value], np.zeros(g - 1)]).astype(np.int32)
-    zeros = lambda dtype=np.float32: np.zeros(g, dtype)
+    zeros = lambda dtype="float32": np.zeros(g, dtype)
     return Graph(
         nodes=Nodes(numbers=np.zeros(n, np.int32), forces=np.zeros((n, 3), np.float32), mask=np.zeros(n, bool)),
-        edges=Edges(vectors=np.tile(np.float32([[length, 0.0, 0.0]]), (e, 1))),
+        edges=Edges(vectors=np.tile(np.array([[length, 0.0, 0.0]], np.float32), (e, 1))),
         senders=np.full(e, node, np.int32),
         receivers=np.full(e, node, np.int32),
         globals=Globals(
@@ -102,11 +102,11 @@ def _padding(free: Shape, node: int, length: float) -> Graph:
             stress=np.zeros((g, 3, 3), np.float32),
             has_stress=zeros(),
             volume=np.ones(g, np.float32),
-            domain=zeros(np.int32),
-            held_from=zeros(np.int32),
+            domain=zeros("int32"),
+            held_from=zeros("int32"),
             weight=zeros(),
             index=np.full(g, -1, np.int32),
-            mask=zeros(bool),
+            mask=zeros("bool"),
         ),
         n_node=first(n),
         n_edge=first(e),

@@ -53,7 +53,7 @@ def evaluate(model: Model, variables: Any, graph: Graph, *, derivatives: tuple[s
 
     def total(vectors: jax.Array) -> tuple[jax.Array, Output]:
         output = model.apply(variables, graph._replace(edges=graph.edges._replace(vectors=vectors)))
-        return jnp.sum(jnp.where(graph.globals.mask, output.energy, 0.0)), output
+        return jnp.sum(output.energy, where=graph.globals.mask), output
 
     slope, output = jax.grad(total, has_aux=True)(graph.edges.vectors)
     if "forces" in derivatives:
@@ -75,4 +75,5 @@ def _stress(graph: Graph, slope: jax.Array) -> jax.Array:
     owner = jnp.repeat(jnp.arange(n_graph), graph.n_edge, total_repeat_length=slope.shape[0])
     virial = jax.ops.segment_sum(graph.edges.vectors[:, :, None] * slope[:, None, :], owner, n_graph, indices_are_sorted=True)
     symmetric = (virial + jnp.swapaxes(virial, 1, 2)) / 2
-    return jnp.where(graph.globals.mask[:, None, None], symmetric / graph.globals.volume[:, None, None], 0.0)
+    volume: jax.Array = graph.globals.volume[:, None, None]
+    return jnp.where(graph.globals.mask[:, None, None], symmetric / volume, 0.0)

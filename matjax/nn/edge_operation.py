@@ -13,14 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matjax.nn.features import Features, degree
+from matjax.nn.features import Features, degree, irrep_of
 
 Path = tuple[str, str, str]  # (irrep of the features, of the harmonics, of the message)
 
 
 def paths(inputs: tuple[str, ...], harmonics: tuple[str, ...], outputs: tuple[str, ...]) -> tuple[Path, ...]:
     """All (input, harmonic, output) that the selection rules allow, in a fixed order."""
-    return tuple((a, y, b) for a in inputs for y in harmonics for b in outputs if e3nn.Irrep(b) in list(e3nn.Irrep(a) * e3nn.Irrep(y)))
+    return tuple((a, y, b) for a in inputs for y in harmonics for b in outputs if irrep_of(b) in list(irrep_of(a) * irrep_of(y)))
 
 
 @functools.cache

@@ -56,16 +56,21 @@ def channels(irreps: str) -> dict[str, int]:
     return {str(ir): mul for mul, ir in parsed}
 
 
+def irrep_of(name: str) -> e3nn.Irrep:
+    """An irrep such as "1o" as e3nn's."""
+    return e3nn.Irrep(name)  # pyright: ignore[reportArgumentType] e3nn's annotation leaves out text
+
+
 def degree(irrep: str) -> int:
     """The degree l of an irrep such as "1o"."""
-    return e3nn.Irrep(irrep).l
+    return irrep_of(irrep).l
 
 
 def to_irreps_array(features: Features) -> e3nn.IrrepsArray:
     """The same features as an e3nn IrrepsArray [n, sum (2l+1) n_channel]."""
     chunks = [jnp.swapaxes(x, -1, -2) for x in features.values()]
-    irreps = e3nn.Irreps([(x.shape[-1], key) for key, x in features.items()])
-    return e3nn.from_chunks(irreps, chunks, chunks[0].shape[:-2], chunks[0].dtype)
+    irreps = e3nn.Irreps("+".join(f"{x.shape[-1]}x{ir}" for ir, x in features.items()))
+    return e3nn.from_chunks(irreps, [*chunks], chunks[0].shape[:-2], chunks[0].dtype)
 
 
 def from_irreps_array(array: e3nn.IrrepsArray) -> Features:

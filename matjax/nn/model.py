@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from matjax.nn.embedding import ElementEmbedding
-from matjax.nn.features import EdgeFeatures, Features, NodeFeatures, channels
+from matjax.nn.features import EdgeFeatures, Features, NodeFeatures, channels, degree
 from matjax.nn.interaction import Interaction
 from matjax.nn.radial import bessel
 from matjax.types import Graph, Output
@@ -81,7 +81,7 @@ def edge_features(graph: Graph, irreps: tuple[str, ...], cutoff: float, n_basis:
     """Lengths, harmonics (degrees of the irreps, parity (-1)^l) and radial basis of every edge."""
     vectors = graph.edges.vectors
     lengths = jnp.sqrt(jnp.sum(vectors**2, axis=-1))
-    degrees = range(max(e3nn.Irrep(ir).l for ir in irreps) + 1)
+    degrees = range(max(degree(ir) for ir in irreps) + 1)
     kinds = [f"{n}{'eo'[n % 2]}" for n in degrees]
-    harmonics = {k: e3nn.spherical_harmonics(k, vectors, normalize=True, normalization="component").array for k in kinds}
+    harmonics = {k: e3nn.spherical_harmonics(e3nn.Irreps(k), vectors, normalize=True, normalization="component").array for k in kinds}
     return EdgeFeatures(vectors, lengths, harmonics, bessel(lengths, cutoff, n_basis), graph.senders, graph.receivers)

@@ -89,7 +89,7 @@ def _body(run: Run, case: Case) -> str:
         rivals = [name for name in known if known[name] <= level]  # who knew more must beat those who knew less
         best = {column.field: _best(run, case, rivals, column) for column in COLUMNS if column.best}
         lines += [_line(run, case, method, best) for method in known if known[method] == level]
-    return f"<tbody>{''.join(lines)}{_baseline(run, case)}</tbody>"
+    return f"<tbody>{''.join(lines)}{_baseline(run, case, 'baseline')}{_baseline(run, case, 'second_baseline')}</tbody>"
 
 
 def _heading(case: Case) -> str:
@@ -152,19 +152,25 @@ def _distance(column: Column, value: float, level: float | None) -> float:
 
 def _best(run: Run, case: Case, methods: Sequence[str], column: Column) -> float | None:
     """Distance of the best of the methods and the baseline; None where they are equal, as a single one is with itself."""
-    values = [case.value(method, column.field) for method in methods] + [_baseline_value(run, case, column)]
+    values = [case.value(method, column.field) for method in methods] + [
+        _baseline_value(run, case, column, name) for name in ("baseline", "second_baseline")
+    ]
     found = [value for value in values if value is not None]
     return min(_distance(column, value, run.level) for value in found) if len(set(found)) > 1 else None
 
 
-def _baseline_value(run: Run, case: Case, column: Column) -> float | None:
-    return case.value(run.reference, BASELINE_OF[column.field]) if column.field in BASELINE_OF else None
+def _baseline_value(run: Run, case: Case, column: Column, name: str = "baseline") -> float | None:
+    return case.value(run.reference, BASELINE_OF[column.field].replace("baseline", name)) if column.field in BASELINE_OF else None
 
 
-def _baseline(run: Run, case: Case) -> str:
+def _baseline(run: Run, case: Case, name: str) -> str:
+    """The line of a baseline; no line for a second one that was not run."""
+    kind = next((spelled(str(row[name])) for row in case.rows if row.get(name)), None)
+    if kind is None and name != "baseline":
+        return ""
     cells = []
     for i, column in enumerate(COLUMNS):
-        value = _baseline_value(run, case, column)
+        value = _baseline_value(run, case, column, name)
         if column.field not in BASELINE_OF:
             text = ""
         elif value is None:
@@ -172,6 +178,5 @@ def _baseline(run: Run, case: Case) -> str:
         else:
             text = f"<b>{number(value)}</b>" if value == _best(run, case, run.methods, column) else number(value)
         cells.append(f"<td{_edge(i)}>{text}</td>")
-    name = escape(next((spelled(str(row["baseline"])) for row in case.rows if row.get("baseline")), "not recorded"))
-    head = f'<th scope="row"><i class="dot"></i>baseline <span class="shift">{name}</span></th>'
+    head = f'<th scope="row"><i class="dot"></i>baseline <span class="shift">{escape(kind or "not recorded")}</span></th>'
     return f'<tr class="baseline">{head}{"".join(cells)}</tr>'

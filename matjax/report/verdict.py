@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from matjax.report.run import Case, Run, average, growth
-from matjax.report.words import listing, method_name, number, percent
+from matjax.report.words import listing, method_name, number, percent, spelled
 
 MARGIN = 0.03  # relative difference of errors below which two methods are called equal
 
@@ -13,7 +13,7 @@ def verdict(run: Run) -> list[str]:
 
     What the rows do not hold is left out, never guessed.
     """
-    parts = (_control(run), _degradation(run), _certified(run), _intervals(run), _detection(run), _methods(run))
+    parts = (_control(run), _degradation(run), _beaten(run), _certified(run), _intervals(run), _detection(run), _methods(run))
     return [sentence for sentence in parts if sentence]
 
 
@@ -72,6 +72,21 @@ def _degradation(run: Run) -> str:
         f"The error does not grow when {listing(flat)} is left out." if flat else "",
     )
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _beaten(run: Run) -> str:
+    """Where a composition baseline does better outside than the reference: what a reader would least like to miss."""
+    found = []
+    for case in shifted(run):
+        error = case.value(run.reference, "mae_out")
+        rivals = [
+            (value, field) for field in ("baseline_out", "second_baseline_out") if (value := case.value(run.reference, field)) is not None
+        ]
+        if error is not None and rivals and min(rivals)[0] < error * (1 - MARGIN):
+            value, field = min(rivals)
+            kind = next((spelled(str(row[field[:-4]])) for row in case.rows if row.get(field[:-4])), "a composition baseline")
+            found.append(f"{case.held_out} ({kind} {number(value)} against {number(error)})")
+    return f"A composition baseline does better outside for {listing(found)}." if found else ""
 
 
 def _intervals(run: Run) -> str:

@@ -40,6 +40,7 @@ def percent(value: float) -> str:
     return f"{100 * value:.0f}%"
 
 
-def listing(items: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+def listing(items: Sequence[str], most: int = 5) -> str:
+    """`a`, `a and b`, `a, b and c`; beyond `most` items the rest are counted: `a, b and 7 more`."""
+    named = list(items) if len(items) <= most else [*items[: most - 1], f"{len(items) - most + 1} more"]
+    return " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)

@@ -29,7 +29,10 @@ Epoch = Callable[[dict[str, float]], None]
 class Learner(Protocol):
     """What is stress-tested: it sees the visible part of a split and returns a predictor."""
 
-    members: int
+    @property
+    def members(self) -> int:
+        """Ensemble members."""
+        ...
 
     def fit(self, visible: Visible, key: jax.Array, *, held_from: np.ndarray | None = None, report: Epoch | None = None) -> Any:
         """Fits; `held_from` keeps crystals from members (cross-fitting), `report` gets a record per epoch."""
@@ -43,6 +46,7 @@ class StressTest:
     Attributes:
       trust: Intervals, shift score, flag.
       baseline: Composition-only model that stands on every row.
+      second_baseline: Another one, of another kind: where trees cannot extrapolate, a linear model may.
       seeds: Fits per method and split, paired over methods.
       matched: Methods that get the matched second fit, the first so many.
       leave_domain_out: Methods that get the leave-domain-out second fit, the first so many.
@@ -50,6 +54,7 @@ class StressTest:
 
     trust: Trust = dataclasses.field(default_factory=Trust)
     baseline: CompositionTrees | CompositionForest | CompositionRidge = dataclasses.field(default_factory=CompositionTrees)
+    second_baseline: CompositionTrees | CompositionForest | CompositionRidge = dataclasses.field(default_factory=CompositionRidge)
     seeds: int = 1
     matched: int = 1
     leave_domain_out: int = 1
@@ -57,12 +62,13 @@ class StressTest:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-    """What all methods share on one split: the split, its certificate, the baseline's predictions inside and outside."""
+    """What all methods share on one split: its certificate, the baseline's predictions inside and outside, the second one's errors."""
 
-    split: Split
     certificate: Certificate
     baseline_inside: np.ndarray
     baseline_outside: np.ndarray
+    second_in: float
+    second_out: float
     label: str
 
 
@@ -101,7 +107,9 @@ class Job:
         return 1 + self.matched + self.leave_domain_out
 
 
-def run_job(job: Job, case: Case, settings: StressTest, key: jax.Array, report: Epoch | None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def run_job(
+    job: Job, case: Case, settings: StressTest, key: jax.Array, report: Epoch | None
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Fits, predicts, judges and measures.
 
     Args:
@@ -119,7 +127,9 @@ def run_job(job: Job, case: Case, settings: StressTest, key: jax.Array, report: 
     predictor = job.learner.fit(visible, child(key, "fit"), report=report)
     cross = None
     if job.leave_domain_out:
-        cross = cross_fit(job.learner, visible, column=job.column, label=label, key=child(key, "cross"), novelty=settings.trust.novelty, report=report)
+        cross = cross_fit(
+            job.learner, visible, column=job.column, label=label, key=child(key, "cross"), novelty=settings.trust.novelty, report=report
+        )
     calibration = predictor(visible.calibration.crystals)
     error = calibration.mean - target_per_atom(visible.calibration, label)
     trust = settings.trust.fit(predictor(visible.train.crystals), calibration, error, visible.train, cross)
@@ -133,6 +143,8 @@ def run_job(job: Job, case: Case, settings: StressTest, key: jax.Array, report: 
         "seed": job.seed,
         "n_train": len(split.train),
         **metrics_row(inside, outside),
+        "second_baseline_in": case.second_in,
+        "second_baseline_out": case.second_out,
         "matched_ratio": ratio,
         "level": settings.trust.level,
         "guarantee": trust.interval.guarantee,
@@ -144,7 +156,9 @@ def run_job(job: Job, case: Case, settings: StressTest, key: jax.Array, report: 
 
 
 def _part(predictor: Callable[..., Prediction], trust: FittedTrust, data: Dataset, label: str, baseline: np.ndarray) -> Part:
-    said = predictor(data.crystals)
+    taught = getattr(predictor, "supervision", None)
+    derivatives = ("forces",) if taught is not None and taught.allows("forces") else ()
+    said = predictor(data.crystals, derivatives=derivatives) if derivatives else predictor(data.crystals)
     return Part(data, target_per_atom(data, label), said, trust(said, data.crystals), baseline)
 
 

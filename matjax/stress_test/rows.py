@@ -48,6 +48,8 @@ def metrics_row(inside: Part, outside: Part) -> dict[str, Any]:
         "rmse_in": metrics.rmse(inside.error),
         "rmse_out": metrics.rmse(outside.error),
         "bias_out": metrics.bias(outside.error),
+        "forces_mae_in": _forces_mae(inside),
+        "forces_mae_out": _forces_mae(outside),
         **_intervals(inside, outside),
         "auroc_domain": metrics.auroc_domain(inside.judgement.score, outside.judgement.score),
         "auroc_error": metrics.auroc_error(scores, errors, inside.error),
@@ -61,6 +63,15 @@ def metrics_row(inside: Part, outside: Part) -> dict[str, Any]:
         "baseline_in": metrics.mae(inside.baseline - inside.target),
         "baseline_out": metrics.mae(outside.baseline - outside.target),
     }
+
+
+def _forces_mae(part: Part) -> float | None:
+    """Mean absolute error of the ensemble's mean force components, eV/Å; None without forces."""
+    if part.prediction.forces is None or "forces" not in part.data.labels:
+        return None
+    error = part.prediction.forces.mean(0) - np.concatenate(part.data.labels["forces"])
+    error = error[np.isfinite(error).all(1)]
+    return metrics.mae(error.ravel()) if len(error) else None
 
 
 def _intervals(inside: Part, outside: Part) -> dict[str, Any]:
@@ -86,7 +97,7 @@ def arrays(inside: Part, outside: Part) -> dict[str, np.ndarray]:
             "target": part.target,
             "mean": said.mean,
             "std": said.std,
-            "total_std": said.total_std,
+            "total_std": judged.std,
             "half_width": judged.half_width,
             "half_width_ldo": np.full(len(part.data), np.nan) if judged.half_width_outside is None else judged.half_width_outside,
             "score": judged.score,

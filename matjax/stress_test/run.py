@@ -15,7 +15,9 @@ import jax
 import numpy as np
 
 from matjax.data.shifts import Shift
+from matjax.data.suggest import suggest_domain
 from matjax.keys import child
+from matjax.stress_test import metrics
 from matjax.stress_test.certificate import certify
 from matjax.stress_test.job import Case, Job, Learner, StressTest, run_job
 from matjax.training.supervision import default_label, target_per_atom
@@ -69,7 +71,15 @@ def stress_test(
     jobs = _jobs(splits, methods, settings)
     done = {job.name: row for job in jobs if run_dir is not None and (row := _load_row(run_dir, job)) is not None}
     todo = [job for job in jobs if job.name not in done]
-    tell({"event": "plan", "jobs": len(jobs), "done": len(done), "fits": sum(j.n_fit for j in todo), "splits": [(s.shift, s.domain) for s in splits]})
+    tell(
+        {
+            "event": "plan",
+            "jobs": len(jobs),
+            "done": len(done),
+            "fits": sum(j.n_fit for j in todo),
+            "splits": [(s.shift, s.domain) for s in splits],
+        }
+    )
     run = _Run(settings, run_dir, key, tell)
     found, missing = run.all(todo, workers or default_workers(len(todo)))
     done |= found
@@ -133,6 +143,7 @@ class _Run:
         taught = job.split.train.metadata
         row |= certificate | {
             "baseline": type(self.settings.baseline).__name__,
+            "second_baseline": type(self.settings.second_baseline).__name__,
             "information": "L1" if getattr(job.learner, "use_target", False) else "L0",
             "selection": "train-domain validation",
             "label": case.label,
@@ -151,7 +162,15 @@ def make_case(job: Job, settings: StressTest, key: jax.Array) -> Case:
     target = target_per_atom(split.train, label)
     known = np.isfinite(target)
     crystals = [c for c, ok in zip(split.train.crystals, known, strict=True) if ok]
-    fitted = settings.baseline.fit(crystals, target[known], child(key, "baseline"))
+    tests = (split.test_inside, split.test_outside)
+    said = [
+        [fitted(test.crystals) for test in tests]
+        for fitted in (
+            settings.baseline.fit(crystals, target[known], child(key, "baseline")),
+            settings.second_baseline.fit(crystals, target[known], child(key, "second baseline")),
+        )
+    ]
+    second = [metrics.mae(p - target_per_atom(test, label)) for p, test in zip(said[1], tests, strict=True)]
     certificate = certify(
         split.train.crystals,
         split.test_outside.crystals,
@@ -159,7 +178,7 @@ def make_case(job: Job, settings: StressTest, key: jax.Array) -> Case:
         test_target=target_per_atom(split.test_outside, label),
         key=child(key, "certificate"),
     )
-    return Case(split, certificate, fitted(split.test_inside.crystals), fitted(split.test_outside.crystals), label)
+    return Case(certificate, *said[0], *second, label)
 
 
 def _jobs(splits: list[Split], methods: Mapping[str, Learner], settings: StressTest) -> list[Job]:
@@ -186,7 +205,7 @@ def _dealt_column(split: Split, learner: Learner) -> str:
         return "elements"
     if split.shift.startswith("leave_out("):
         return split.shift.removeprefix("leave_out(").removesuffix(")")
-    return getattr(learner, "domain", "anion")
+    return getattr(learner, "domain", "") or suggest_domain(split.train)
 
 
 def _spread(jobs: list[Job], workers: int) -> list[Job]:
@@ -205,7 +224,7 @@ def _save(run_dir: Path, job: Job, row: dict[str, Any], arrays: dict[str, np.nda
         (run_dir / folder).mkdir(parents=True, exist_ok=True)
     predictions, row_file = run_dir / "predictions" / f"{job.name}.npz", run_dir / "rows" / f"{job.name}.json"
     with open(partial := predictions.with_suffix(".partial"), "wb") as stream:
-        np.savez_compressed(stream, **arrays)
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
     os.replace(partial, predictions)
     (partial := row_file.with_suffix(".partial")).write_text(json.dumps(row, indent=1, allow_nan=False), encoding="utf-8")
     os.replace(partial, row_file)

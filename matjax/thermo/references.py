@@ -13,7 +13,7 @@ from matjax.types import Crystal
 PHYSICAL = 1e-3
 """Prior precision per crystal of a weight on a (standardised) physical descriptor."""
 
-FREE = 1e-2
+FREE = 1e-1
 """Prior precision per crystal of an element's own constant: it moves where data insist, else physics speaks."""
 
 

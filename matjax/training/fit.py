@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -73,17 +74,21 @@ def fit(
       model: The network.
       key: Orders the batches.
       run_dir: Where to keep the state.
-      report: Called with each epoch's record.
+      report: Called with each epoch's record, `n_epoch`, `last` (the fit ends here) and `scale` (the unit of `validation`).
 
     Raises:
       FloatingPointError: If a member skipped more than half of an epoch's updates, naming a crystal.
+      ValueError: If the state in run_dir belongs to other settings, crystals or another key.
     """
     history: list[dict[str, float]] = []
+    settings = _digest(task, members, plan, model, key)
     best, best_error = jax.device_get(members.average), np.inf
-    if run_dir is not None and (found := load_state(run_dir, members, best)) is not None:
+    if run_dir is not None and (found := load_state(run_dir, members, best, settings)) is not None:
         members, best, history = found
         best_error = min(h["validation"] for h in history)
     for epoch in range(len(history), task.n_epoch):
+        if _has_stopped(history, task.patience):
+            break
         start, n_batch = time.perf_counter(), 0
         before = np.asarray(members.skipped)
         metrics: dict[str, Any] = {}
@@ -99,13 +104,27 @@ def fit(
             best, best_error = jax.device_get(members.average), error
         risk = float(np.mean(metrics["risk"]))
         history.append({"epoch": epoch + 1, "risk": risk, "validation": error, "seconds": time.perf_counter() - start})
-        if report is not None:
-            report({**history[-1], "n_epoch": task.n_epoch})
         if run_dir is not None:
-            save_state(run_dir, members, best, history)
-        if task.patience and epoch - int(np.argmin([h["validation"] for h in history])) >= task.patience:
-            break
+            save_state(run_dir, members, best, history, settings)
+        if report is not None:
+            last = epoch + 1 == task.n_epoch or _has_stopped(history, task.patience)
+            report({**history[-1], "n_epoch": task.n_epoch, "last": last, "scale": float(task.constants["scale"])})
     return best, tuple(history)
+
+
+def _digest(task: Task, members: Member, plan: Plan, model: Model, key: jax.Array) -> str:
+    """What a saved state belongs to: settings, number of members, seed, crystals and labels (patience may change)."""
+    settings = (model, plan, len(members.number), jax.random.key_data(key).tolist(), task.names, task.shape, task.derivatives, task.last)
+    digest = hashlib.sha256(repr(settings).encode())
+    for graph in (*task.train, *task.validation):
+        for array in jax.tree.leaves((graph.edges, graph.nodes, graph.globals)):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _has_stopped(history: list[dict[str, float]], patience: int) -> bool:
+    """Whether so many epochs brought no better validation error."""
+    return bool(patience and history) and len(history) - 1 - int(np.argmin([h["validation"] for h in history])) >= patience
 
 
 def validation_error(task: Task, params: Any, model: Model) -> float:
@@ -126,4 +145,6 @@ def _check_skipped(skipped: np.ndarray, n_batch: int, culprit: np.ndarray, names
     if (skipped * 2 > n_batch).any():
         row = int(culprit.max())
         who = f"crystal {names[row]!r} has a loss that is not finite" if row >= 0 else "the gradients are not finite though the losses are"
-        raise FloatingPointError(f"{int(skipped.max())} of {n_batch} updates were skipped: {who}; check its labels or lower the learning rate")
+        raise FloatingPointError(
+            f"{int(skipped.max())} of {n_batch} updates were skipped: {who}; check its labels or lower the learning rate"
+        )

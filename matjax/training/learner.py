@@ -12,20 +12,20 @@ import numpy as np
 
 from matjax.config import spec
 from matjax.data.domains import domain_labels
+from matjax.data.suggest import suggest_domain
 from matjax.graph import Shape, batches, pack, shape_for, to_graph
 from matjax.keys import child
 from matjax.nn import Equivariant
 from matjax.risk import Risk, RiskShape
-from matjax.thermo import References, fit_references
+from matjax.thermo import fit_references
 from matjax.training.fit import Reporter, Task, fit
+from matjax.training.labelling import N_DOMAIN, Labelling, domain_names
 from matjax.training.loss import Loss
 from matjax.training.optimizer import AdamW, Muon
 from matjax.training.predictor import GraphPredictor
 from matjax.training.step import Plan, init_members
 from matjax.training.supervision import default_label, supervision, target_per_atom
 from matjax.types import Dataset, Graph, Visible
-
-N_DOMAIN = 8  # domains a risk distinguishes: the seven largest and all others; one number, so that splits share a program
 
 
 @spec
@@ -37,7 +37,7 @@ class GraphLearner:
       loss: Loss per crystal.
       risk: What is made of it: ERM, a robust risk, penalties.
       optimizer: AdamW or Muon.
-      domain: Domain column that the risk sees.
+      domain: Domain column that the risk sees; empty to choose from the data.
       label: Label to learn; empty for `energy`, a formation energy or the only scalar label.
       members: Ensemble members.
       members_per_step: Members updated together: 1 is best on a CPU, `members` on a GPU.
@@ -54,7 +54,7 @@ class GraphLearner:
     loss: Loss = dataclasses.field(default_factory=Loss)
     risk: Risk = dataclasses.field(default_factory=Risk)
     optimizer: AdamW | Muon = dataclasses.field(default_factory=Muon)
-    domain: str = "anion"
+    domain: str = ""
     label: str = ""
     members: int = 3
     members_per_step: int = 1
@@ -93,12 +93,14 @@ class GraphLearner:
         """
         label = self.label or default_label(visible.train)
         taught = supervision(visible.train, label)
-        references = self._references(visible.train, label)
-        names = domain_names(domain_labels(visible.train, self.domain))
-        train = self._graphs(visible.train, label, references, names, held_from)
-        if self.use_target and len(visible.target):
-            train += self._graphs(visible.target, None, references, names, None, first=len(train))
-        validation = self._graphs(visible.validation, label, references, names, None)
+        column = self.domain or suggest_domain(visible.train)
+        references = fit_references(visible.train.crystals, target_per_atom(visible.train, label), physical=self.model.physical)
+        names = domain_names(domain_labels(visible.train, column))
+        labelling = Labelling(label, references, column, names, self.model.cutoff)
+        train = labelling.graphs(visible.train, held_from=held_from)
+        if self.use_target:
+            train += labelling.unlabelled(visible.target, first=len(train))
+        validation = labelling.graphs(visible.validation)
         degree = sum(int(g.n_edge[0]) for g in train) / sum(int(g.n_node[0]) for g in train)
         if degree == 0:
             raise ValueError(f"cutoff {self.model.cutoff} Å leaves every atom of the training set without a neighbour; raise model.cutoff")
@@ -135,54 +137,9 @@ class GraphLearner:
         members = init_members(keys, first, plan, model=self.model, risk_shape=RiskShape(N_DOMAIN, n_feature))
         return fit(task, members, plan, self.model, k_order, run_dir=run_dir, report=report)
 
-    def _references(self, train: Dataset, label: str) -> References:
-        return fit_references(train.crystals, target_per_atom(train, label), physical=self.model.physical)
-
-    def _graphs(
-        self,
-        dataset: Dataset,
-        label: str | None,
-        references: References,
-        names: Sequence[str],
-        held_from: np.ndarray | None,
-        first: int = 0,
-    ) -> list[Graph]:
-        """Labelled graphs; unlabelled (and of the last domain) where label is None."""
-        if not len(dataset):
-            raise ValueError("a part of the split is empty; training and validation both need crystals")
-        n_atom = np.array([len(c) for c in dataset.crystals])
-        known = label is not None
-        energy = (target_per_atom(dataset, label) - references.per_atom(dataset.crystals)) * n_atom if label else np.full(len(dataset), np.nan)
-        if known and not np.isfinite(energy).any():
-            raise ValueError(f"label {label!r} is absent (NaN) on all {len(dataset)} crystals")
-        place = {name: i for i, name in enumerate(names)}
-        domain = [place.get(d, N_DOMAIN - 1) for d in domain_labels(dataset, self.domain)] if known else [N_DOMAIN - 1] * len(dataset)
-        extra = {k: dataset.labels[k] if label == "energy" and k in dataset.labels else None for k in ("forces", "stress")}
-        at = lambda name, i: None if extra[name] is None else extra[name][i]
-        return [
-            to_graph(
-                crystal,
-                cutoff=self.model.cutoff,
-                energy=float(energy[i]),
-                forces=at("forces", i),
-                stress=at("stress", i),
-                domain=domain[i],
-                held_from=0 if held_from is None else int(held_from[i]),
-                index=first + i,
-            )
-            for i, crystal in enumerate(dataset.crystals)
-        ]
-
-
-def domain_names(labels: np.ndarray) -> tuple[str, ...]:
-    """The domains a risk tells apart, largest first; what is not among them counts as one more."""
-    names, counts = np.unique(labels, return_counts=True)
-    order = np.lexsort((names, -counts))
-    return tuple(str(names[i]) for i in order[: N_DOMAIN - 1])
-
 
 def _scale(graphs: Sequence[Graph]) -> float:
-    """eV per unit of the network: root mean square force where there are forces, else spread of the energy per atom."""
+    """EV per unit of the network: root mean square force where there are forces, else spread of the energy per atom."""
     forces = [g.nodes.forces for g in graphs if g.globals.has_forces[0]]
     energies = np.array([g.globals.energy[0] / g.n_node[0] for g in graphs if g.globals.has_energy[0]])
     value = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else float(energies.std())

@@ -8,7 +8,6 @@ import optax
 
 from matjax.config import spec
 
-
 NS_STEPS = 3
 """Newton-Schulz iterations of Muon."""
 
@@ -16,7 +15,7 @@ NS_STEPS = 3
 def warmup_cosine(peak: float | jax.Array, n_step: float | jax.Array, warmup: float = 0.05) -> optax.Schedule:
     """Linear warm-up over the first `warmup` of the steps, then half a cosine down to zero."""
 
-    def schedule(count: jax.Array) -> jax.Array:
+    def schedule(count: jax.typing.ArrayLike) -> jax.Array:
         done = jnp.asarray(count, jnp.float32) / n_step
         rise = jnp.minimum(done / warmup, 1.0)
         fall = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((done - warmup) / (1 - warmup), 0.0, 1.0)))

@@ -16,22 +16,23 @@ from matjax.training.step import Member
 logging.getLogger("absl").setLevel(logging.ERROR)  # orbax narrates every save
 
 
-def save_state(run_dir: Path, members: Member, best: Any, history: list[dict[str, float]]) -> None:
-    """Saves members, best parameters and history; an interrupted save leaves the one before."""
+def save_state(run_dir: Path, members: Member, best: Any, history: list[dict[str, float]], settings: str) -> None:
+    """Saves members, best parameters, history and what they belong to; an interrupted save leaves the one before."""
     with _manager(run_dir) as manager:
         tree = {"members": jax.tree.map(np.asarray, members._asdict()), "best": jax.tree.map(np.asarray, best)}
-        args = ocp.args.Composite(state=ocp.args.StandardSave(tree), history=ocp.args.JsonSave(history))
+        args = ocp.args.Composite(state=ocp.args.StandardSave(tree), history=ocp.args.JsonSave({"settings": settings, "epochs": history}))
         manager.save(len(history), args=args)
         manager.wait_until_finished()
 
 
-def load_state(run_dir: Path, members: Member, best: Any) -> tuple[Member, Any, list[dict[str, float]]] | None:
+def load_state(run_dir: Path, members: Member, best: Any, settings: str) -> tuple[Member, Any, list[dict[str, float]]] | None:
     """The last complete state, or None where there is none.
 
     Args:
       run_dir: Folder of the run.
       members: Members of the structure to restore.
       best: Parameters of the structure to restore.
+      settings: What the state must belong to.
 
     Raises:
       ValueError: If the state belongs to other settings or cannot be read.
@@ -45,9 +46,15 @@ def load_state(run_dir: Path, members: Member, best: Any) -> tuple[Member, Any, 
         try:
             found = manager.restore(step, args=args)
         except (ValueError, KeyError, TypeError, OSError, json.JSONDecodeError) as error:
-            raise ValueError(f"the state in {run_dir} cannot be resumed with these settings: {error}. Choose another folder or delete it") from error
+            raise ValueError(
+                f"the state in {run_dir} cannot be resumed with these settings: {error}. Choose another folder or delete it"
+            ) from error
+        if found["history"].get("settings") != settings:
+            raise ValueError(
+                f"the state in {run_dir} cannot be resumed: it belongs to other settings, crystals or another seed. Choose another folder or delete it"
+            )
         tree = jax.tree.map(jax.numpy.asarray, found["state"])
-        return Member(**tree["members"]), jax.device_get(tree["best"]), list(found["history"])
+        return Member(**tree["members"]), jax.device_get(tree["best"]), list(found["history"]["epochs"])
 
 
 def _manager(run_dir: Path) -> ocp.CheckpointManager:

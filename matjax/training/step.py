@@ -67,7 +67,9 @@ class Member(NamedTuple):
 
 def init_members(keys: jax.Array, graph: Graph, plan: Plan, *, model: Model, risk_shape: RiskShape) -> Member:
     """Fresh members, one per key (raw key data [n_member, 2])."""
-    k_model, k_risk, k_own = jnp.moveaxis(jax.vmap(lambda raw: jax.random.key_data(jax.random.split(jax.random.wrap_key_data(raw), 3)))(keys), 1, 0)
+    k_model, k_risk, k_own = jnp.moveaxis(
+        jax.vmap(lambda raw: jax.random.key_data(jax.random.split(jax.random.wrap_key_data(raw), 3)))(keys), 1, 0
+    )
     params = init_params(k_model, graph, model=model)
     risks = [plan.risk.init(jax.random.wrap_key_data(raw), risk_shape) for raw in k_risk]
     risk_params, risk_memory = jax.tree.map(lambda *x: jnp.stack(x), *risks)
@@ -130,10 +132,10 @@ def _gradient(member: Member, *, constants: Any, graph: Graph, plan: Plan, model
         outcome = plan.loss.outcome(output, graph, constants["scale"])
         value, memory, metrics = plan.risk.apply(risk_params, member.risk_memory, outcome)
         bad = outcome.mask & ~jnp.isfinite(outcome.loss)
-        return value, (memory, {**metrics, "risk": value}, jnp.max(jnp.where(bad, graph.globals.index, -1)))
+        return value, (memory, {**metrics, "risk": value}, jnp.max(graph.globals.index, initial=-1, where=bad))
 
-    slopes, (memory, metrics, culprit) = jax.grad(objective, (0, 1), has_aux=True)(member.params, member.risk_params)
-    return Gradient(*slopes, memory, metrics, culprit)
+    (slope, risk_slope), (memory, metrics, culprit) = jax.grad(objective, (0, 1), has_aux=True)(member.params, member.risk_params)
+    return Gradient(slope, risk_slope, memory, metrics, culprit)
 
 
 def _update(member: Member, gradient: Gradient, *, plan: Plan) -> Member:
@@ -163,3 +165,9 @@ def _weights(member: Member, graph: Graph, bootstrap: float | jax.Array) -> jax.
     draw = jax.vmap(lambda i: jax.random.exponential(jax.random.fold_in(key, i)))(jnp.maximum(g.index, 0).astype(jnp.uint32))
     held = (g.held_from >> member.number) & 1
     return g.weight * (1.0 + bootstrap * (draw - 1.0)) * (1 - held).astype(jnp.float32)
+
+
+def n_compiled() -> int:
+    """Programs compiled so far for training, prediction and initialisation."""
+    compiled: tuple[Any, ...] = (init_params, train_step, predict_step)
+    return sum(function._cache_size() for function in compiled)

@@ -75,7 +75,7 @@ class SplitConformal:
     """
 
     level: float = 0.9
-    floor: float = 0.1
+    floor: float = 0.5
 
     def __post_init__(self) -> None:
         """Checks level and floor."""

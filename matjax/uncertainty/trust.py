@@ -9,10 +9,14 @@ import numpy as np
 
 from matjax.config import spec
 from matjax.types import Crystal, Dataset, Prediction
+from matjax.uncertainty.calibration import spread_factor
 from matjax.uncertainty.conformal import Interval, LeaveDomainOut, SplitConformal
 from matjax.uncertainty.cross_fit import CrossFit
 from matjax.uncertainty.flag import FittedFlag, Flag
 from matjax.uncertainty.novelty import Combination, CombinedScore, Mahalanobis, Mixture, NearestNeighbours, NoveltyScore
+
+CENTRAL = 0.6827
+"""Coverage of one standard deviation: recalibration matches it, and leaves the tails to the conformal interval."""
 
 
 @spec
@@ -60,24 +64,26 @@ class Trust:
         inside, spread = distance.score(evidence["calibration_features"]), evidence["calibration_std"]
         score = Combination().fit(inside, spread)
         parts = {"latent distance": inside, "ensemble spread": spread}
-        flag = Flag(self.share).fit(score.score(inside, spread), parts)
-        flag = dataclasses.replace(flag, known=frozenset(int(z) for z in evidence["known"]))
-        total = evidence["calibration_total_std"]
-        interval = SplitConformal(self.level).fit(evidence["calibration_error"], total if (total > 0).any() else None)
+        flag = Flag(self.share).fit(score.score(inside, spread), parts, known=[int(z) for z in evidence["known"]])
+        error, total = evidence["calibration_error"], evidence["calibration_total_std"]
+        scaled = bool((total > 0).all())
+        interval = SplitConformal(self.level).fit(error, total if scaled else None)
+        factor = spread_factor(error, total, level=CENTRAL) if scaled else 1.0
         outside = None
         if "cross_error" in evidence:
             outside = LeaveDomainOut(self.level).fit(evidence["cross_error"], evidence["cross_domain"], evidence["cross_distance"])
-        return FittedTrust(self, distance, score, flag, interval, outside, bool((total > 0).any()), dict(evidence))
+        return FittedTrust(self, distance, score, flag, interval, outside, factor, scaled, dict(evidence))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Judgement:
     """What is said of each crystal beside its prediction; every array is [n].
 
-    half_width: split conformal, label's unit; half_width_outside: leave-domain-out, or None; score: shift score; flag;
-    reason: why flagged, "" where not.
+    std: predicted standard deviation, recalibrated inside; half_width: split conformal, label's unit; half_width_outside:
+    leave-domain-out, or None; score: shift score; flag; reason: why flagged, "" where not.
     """
 
+    std: np.ndarray
     half_width: np.ndarray
     half_width_outside: np.ndarray | None
     score: np.ndarray
@@ -87,7 +93,19 @@ class Judgement:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FittedTrust:
-    """Trust, fitted. `evidence` holds the arrays it was fitted on: it is what a checkpoint keeps."""
+    """Trust, fitted.
+
+    Attributes:
+      settings: How.
+      distance: Latent distance from the training crystals.
+      combined: Shift score of distance and spread.
+      flag: Threshold on it.
+      interval: Split conformal interval.
+      interval_outside: Leave-domain-out interval, or None.
+      factor: By which the predicted standard deviation is multiplied; above 1 for an overconfident model.
+      scaled: Whether there is a spread to scale intervals by.
+      evidence: The arrays all this was fitted on: what a checkpoint keeps.
+    """
 
     settings: Trust
     distance: NoveltyScore
@@ -95,6 +113,7 @@ class FittedTrust:
     flag: FittedFlag
     interval: Interval
     interval_outside: Interval | None
+    factor: float
     scaled: bool
     evidence: dict[str, np.ndarray]
 
@@ -106,7 +125,14 @@ class FittedTrust:
         scale = prediction.total_std if self.scaled else np.ones(len(prediction))
         outside = None if self.interval_outside is None else self.interval_outside.half_width(distance)
         flag = self.flag.flagged(score, crystals)
-        return Judgement(self.interval.half_width(scale), outside, score, flag, self.flag.reasons(score, parts, crystals))
+        return Judgement(
+            self.factor * prediction.total_std,
+            self.interval.half_width(scale),
+            outside,
+            score,
+            flag,
+            self.flag.reasons(score, parts, crystals),
+        )
 
 
 def _features(prediction: Prediction) -> np.ndarray:

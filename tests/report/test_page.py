@@ -211,6 +211,7 @@ def test_words():
         "my_own",
     ]
     assert [listing(["a"]), listing(["a", "b"]), listing(["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert listing("abcdefg") == "a, b, c, d and 3 more"
 
 
 def test_nothing_missing_is_said(run_folder, rows):

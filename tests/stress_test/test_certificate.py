@@ -72,7 +72,7 @@ def test_label_shift_is_in_units_of_the_training_spread():
 def test_descriptors_are_invariant():
     crystal = triclinic()
     expected = structure_descriptors(crystal)
-    turn = Rotation.random(random_state=1).as_matrix() * np.array([1, 1, -1])
+    turn = Rotation.random(rng=1).as_matrix() * np.array([1, 1, -1])
     order = np.array([2, 0, 3, 1])
     images = (np.arange(2)[:, None, None] * crystal.lattice[0] + crystal.positions).reshape(-1, 3)
     same = {

@@ -6,16 +6,17 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ase.db
 import numpy as np
-from ase.db.row import AtomsRow
 
 from matjax.data.convert import completed
 from matjax.data.readers.extxyz import full_stress
 from matjax.data.readers.record import Record, attempt, named
 from matjax.types import Crystal
+
+if TYPE_CHECKING:
+    from ase.db.row import AtomsRow
 
 
 def read_ase_db(path: Path) -> Iterator[Record]:
@@ -41,6 +42,8 @@ def read_ase_db(path: Path) -> Iterator[Record]:
 
 def connected(path: Path) -> AbstractContextManager[Any]:
     """An ASE database that is closed on leaving; outside a `with`, ASE opens and forgets one SQLite connection per row."""
+    import ase.db
+
     database: Any = ase.db.connect(path)
     return database if hasattr(database, "__exit__") else nullcontext(database)
 

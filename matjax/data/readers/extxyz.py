@@ -10,7 +10,6 @@ from typing import Any, TextIO
 
 import numpy as np
 from ase import Atoms
-from ase.io.extxyz import XYZError, read_xyz
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from matjax.data.check import MAX_ATOMS
@@ -37,6 +36,8 @@ def read_extxyz(path: Path, *, max_atoms: int = MAX_ATOMS) -> Iterator[Record]:
     Raises:
       ValueError: If the file is truncated or a frame does not start with its number of atoms, naming file and frame.
     """
+    from ase.io.extxyz import XYZError, read_xyz  # all of ase.io takes longer to import than everything else here
+
     with opened(path) as file:
         for frame, n_atom, text in _frames(path, file, max_atoms):
             if text is None:

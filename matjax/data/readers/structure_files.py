@@ -22,7 +22,7 @@ def is_structure_file(path: Path) -> bool:
     return name.lower().endswith((".cif", ".vasp", ".poscar")) or name.startswith(POSCAR)
 
 
-def read_structure_files(path: Path, *, targets: Path | None = None) -> Iterator[Record]:
+def read_structure_files(path: Path, *, targets: Path | None = None, use_csv: bool = True) -> Iterator[Record]:
     """The crystals of a CIF or POSCAR file, or of a folder of them (searched to the bottom), with targets from a CSV.
 
     A file is named by its stem (`mp-10` for `mp-10.cif` or `POSCAR_mp-10`; the folder's name for `mp-10/POSCAR`); a CIF with
@@ -32,6 +32,7 @@ def read_structure_files(path: Path, *, targets: Path | None = None) -> Iterator
     Args:
       path: A file or a folder.
       targets: The CSV; by default the only one in the folder, if there is one.
+      use_csv: Look for a CSV where `targets` names none.
 
     Yields:
       One record per structure. A file without a row, and a row without a file, are records with that reason.
@@ -42,7 +43,7 @@ def read_structure_files(path: Path, *, targets: Path | None = None) -> Iterator
     files = sorted(f for f in path.rglob("*") if f.is_file() and is_structure_file(f)) if path.is_dir() else [path]
     if not files:
         raise ValueError(f"{path}: has no CIF or POSCAR file (.cif, .vasp, .poscar, POSCAR*, CONTCAR*, also compressed)")
-    targets = targets or (_only_csv(path) if path.is_dir() else None)
+    targets = targets or (_only_csv(path) if use_csv and path.is_dir() else None)
     rows = None if targets is None else _targets(targets)
     for file in files:
         name = stem(file)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ase import Atoms
-from ase.io import read as ase_read
 
 from matjax.data.convert import from_ase
 from matjax.data.readers.extxyz import values_of
@@ -89,11 +88,11 @@ def _outcar(file: NamedText) -> tuple[Sequence[Atoms], list[bool], bool | None, 
     for step, part in zip(parts[1::2], parts[2::2], strict=True):
         steps[step] = steps.get(step, "") + part
     converged = ["aborting loop because EDIFF is reached" in part for part in steps.values()]
-    frames = ase_read(file, index=":", format="vasp-out")
+    frames = _frames(file, "vasp-out")
     relaxation = int(tag("IBRION") or -1) in RELAXATION and int(tag("NSW") or 0) > 0
     relaxed = "reached required accuracy" in text if relaxation else None
     exchange = {"8": "PE"}.get(tag("LEXCH"), "") if tag("GGA") in ("", "--") else tag("GGA")
-    return _list(frames), converged, relaxed, _functional({n: tag(n) for n in ("LDAU", "LHFCALC", "METAGGA")}, exchange)
+    return frames, converged, relaxed, _functional({n: tag(n) for n in ("LDAU", "LHFCALC", "METAGGA")}, exchange)
 
 
 def _vasprun(file: NamedText) -> tuple[Sequence[Atoms], list[bool], bool | None, str]:
@@ -108,12 +107,12 @@ def _vasprun(file: NamedText) -> tuple[Sequence[Atoms], list[bool], bool | None,
     converged = [n not in (0, n_max) for n in n_step]  # linear response adds its own steps, so more than n_max is possible
     n_ionic = int(tags.get("NSW", 0))
     relaxation = int(tags.get("IBRION", -1)) in RELAXATION and n_ionic > 0
-    frames = ase_read(file, index=":", format="vasp-xml")
+    frames = _frames(file, "vasp-xml")
     exchange = tags.get("GGA", "--")
     if exchange == "--":
         potentials = " ".join(c.text or "" for c in root.iterfind("atominfo//c"))
         exchange = "PE" if "PAW_PBE" in potentials else ""
-    return _list(frames), converged, (len(converged) < n_ionic if relaxation else None), _functional(tags, exchange)
+    return frames, converged, (len(converged) < n_ionic if relaxation else None), _functional(tags, exchange)
 
 
 def _functional(tags: Mapping[str, str], exchange: str) -> str:
@@ -126,5 +125,8 @@ def _functional(tags: Mapping[str, str], exchange: str) -> str:
     return name + "+U" * true("LDAU")
 
 
-def _list(frames: Atoms | list[Atoms]) -> list[Atoms]:
+def _frames(file: NamedText, format: str) -> list[Atoms]:
+    from ase.io import read  # takes longer to import than everything else here
+
+    frames = read(file, index=":", format=format)
     return frames if isinstance(frames, list) else [frames]

@@ -1,4 +1,4 @@
-"""The contracts of matjax as functions: run them on your own layer, risk or learner."""
+"""The contract of a risk: what training relies on, whatever the method."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from matjax.keys import child, generator
 from matjax.risk import Risk, RiskShape
+from matjax.testing.compare import assert_close, assert_finite
 from matjax.types import Outcome
 
 
@@ -35,7 +36,7 @@ def check_risk(risk: Risk, *, key: jax.Array) -> None:
     for _ in range(3):
         batch = _outcome(random)
         found = step(risk, params, memory, batch)
-        _assert_finite(found, f"{risk} on an ordinary batch")
+        assert_finite(found, f"{risk} on an ordinary batch")
         assert jax.tree.structure(found[1]) == jax.tree.structure(memory), "apply returned a memory of another structure than init"
         jax.tree.map(lambda a, b: np.testing.assert_array_equal(jnp.shape(a), jnp.shape(b)), found[1], memory)
         memory = found[1]
@@ -43,11 +44,11 @@ def check_risk(risk: Risk, *, key: jax.Array) -> None:
     assert value.shape == () and all(m.shape == () for m in metrics.values()), "value and metrics must be scalars"
     assert all(not jnp.any(g) for g in jax.tree.leaves(gradients["memory"])), "a gradient reaches the memory"
 
-    _assert_close(risk.apply(params, memory, batch), (value, after, metrics), "jit and eager differ")
+    assert_close(risk.apply(params, memory, batch), (value, after, metrics), "jit and eager differ")
     _check_rows(step, risk, params, memory, batch, random)
     for name, change in _ABSENCES.items():
-        _assert_finite(step(risk, params, memory, change(batch)), f"{risk} on a batch with {name}")
-        _assert_finite(step(risk, *fresh, change(batch)), f"{risk} on a first batch with {name}")
+        assert_finite(step(risk, params, memory, change(batch)), f"{risk} on a batch with {name}")
+        assert_finite(step(risk, *fresh, change(batch)), f"{risk} on a first batch with {name}")
     _check_members(risk, shape, batch, child(key, "members"))
     _check_traces(risk, params, memory, batch)
 
@@ -91,15 +92,15 @@ def _check_rows(step: Any, risk: Risk, params: Any, memory: Any, batch: Outcome,
         fill = lambda x, g=garbage: jnp.where(pad.reshape(-1, *(1,) * (x.ndim - 1)), jnp.asarray(g, x.dtype), x)
         dirty = batch._replace(**{k: fill(getattr(batch, k)) for k in ("loss", "features", "log_variance", "error", "weight")})
         dirty = dirty._replace(domain=jnp.where(pad, 10**6, batch.domain), labelled=batch.labelled | pad)
-        _assert_close(expected, step(risk, params, memory, dirty), f"{garbage} in the padding shows")
+        assert_close(expected, step(risk, params, memory, dirty), f"{garbage} in the padding shows")
     unknown = ~np.asarray(batch.labelled)
     nonsense = batch._replace(loss=jnp.where(unknown, jnp.nan, batch.loss), error=jnp.where(unknown, jnp.nan, batch.error))
-    _assert_close(expected, step(risk, params, memory, nonsense), "the loss of a crystal without a label shows")
+    assert_close(expected, step(risk, params, memory, nonsense), "the loss of a crystal without a label shows")
     order = random.permutation(len(pad))
     shuffled = step(risk, params, memory, jax.tree.map(lambda x: x[order], batch))
-    _assert_close(expected[:3], shuffled[:3], "the order of the crystals shows")
+    assert_close(expected[:3], shuffled[:3], "the order of the crystals shows")
     permuted = jax.tree.map(lambda g: g[order], expected[3]["says"])
-    _assert_close(permuted, shuffled[3]["says"], "the order of the crystals shows in the gradients")
+    assert_close(permuted, shuffled[3]["says"], "the order of the crystals shows in the gradients")
 
 
 _ABSENCES = {
@@ -125,8 +126,8 @@ def _check_members(risk: Risk, shape: RiskShape, batch: Outcome, key: jax.Array)
         return risk.apply(params, memory, batch._replace(weight=weight))
 
     alone = stack([jax.jit(run)(member) for member in members])
-    _assert_close(alone, jax.jit(jax.vmap(run))(stack(members)), "members under vmap differ from members alone")
-    _assert_close(alone, jax.jit(lambda m: jax.lax.map(run, m))(stack(members)), "members under lax.map differ from members alone")
+    assert_close(alone, jax.jit(jax.vmap(run))(stack(members)), "members under vmap differ from members alone")
+    assert_close(alone, jax.jit(lambda m: jax.lax.map(run, m))(stack(members)), "members under lax.map differ from members alone")
 
 
 def _check_traces(risk: Risk, params: Any, memory: Any, batch: Outcome) -> None:
@@ -141,13 +142,3 @@ def _check_traces(risk: Risk, params: Any, memory: Any, batch: Outcome) -> None:
     for factor in (1.0, 1.0, 0.75, 0.5):
         value_of(jax.tree.map(lambda x, f=factor: f * x, risk))
     assert len(traces) == 1, f"{risk} was traced {len(traces)} times for settings that differ in strength only"
-
-
-def _assert_finite(tree: Any, where: str) -> None:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        assert np.isfinite(leaf).all(), f"{where}: {jax.tree_util.keystr(path)} is not finite: {leaf}"
-
-
-def _assert_close(expected: Any, found: Any, message: str) -> None:
-    compare = lambda a, b: np.testing.assert_allclose(b, a, rtol=2e-4, atol=2e-5, err_msg=message)
-    jax.tree.map(compare, expected, found)

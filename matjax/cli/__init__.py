@@ -1,0 +1,1 @@
+"""The command line: the entry point sets the environment; importing the library never does."""

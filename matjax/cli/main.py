@@ -1,0 +1,65 @@
+"""`matjax`: the commands, and what the process needs before JAX is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import typer
+
+from matjax.cli.demo import demo
+from matjax.cli.doctor import doctor
+from matjax.cli.predict import predict
+from matjax.cli.report import report
+from matjax.cli.stress import stress_test
+from matjax.cli.train import train
+
+app = typer.Typer(
+    name="matjax",
+    help="Materials models that say how far they can be trusted outside their training data.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo)
+app.command("train")(train)
+app.command("predict")(predict)
+app.command("stress-test")(stress_test)
+app.command("report")(report)
+app.command("doctor")(doctor)
+
+
+def prepare_environment() -> None:
+    """Keeps compiled programs on disk between runs, and XLA's log to what matters; what the user has set stays.
+
+    XLA warns at length of processor features that a cached program was compiled for, also on the machine that compiled it.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matjax" / "xla"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+
+def main() -> None:
+    """Runs a command; bad input is one line on stderr and exit code 2, never a traceback."""
+    prepare_environment()
+    try:
+        app()
+    except (ValueError, FileNotFoundError, FloatingPointError, PermissionError) as error:
+        fail(str(error), 2)
+    except OSError as error:
+        fail(f"{error.strerror or error} ({error.filename or 'no file named'}); finished rows and epochs are kept", 3)
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on where it stopped", 130)
+
+
+def fail(message: str, code: int) -> None:
+    """One clear line, and the exit code."""
+    print(f"matjax: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

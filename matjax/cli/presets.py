@@ -1,0 +1,48 @@
+"""The sizes of a stress test that the command line offers, and what each leaves out."""
+
+from __future__ import annotations
+
+from matjax.data.shifts import LeaveElementOut, LeaveOut, Random
+from matjax.data.split import Sizes
+from matjax.stress_test import StressTest, StressTestConfig
+from matjax.training.learner import GraphLearner
+
+BUDGETS = {
+    "quick": "Quick: 300 training crystals, 6 epochs, one seed; only the first method gets second fits. For a look, not for a claim.",
+    "default": "Budgeted subset: 1,000 training crystals, few shifts, one seed; second fits for the first method. --full runs it all.",
+    "full": "Full: all training crystals, every domain of at least 50 crystals, three seeds, second fits for every method.",
+}
+
+EMBEDDED = (
+    Random(),
+    LeaveOut("anion", only="nitride"),
+    LeaveOut("crystal_system", only="cubic"),
+    LeaveElementOut("F"),
+)
+
+EMBEDDED_FULL = (Random(), LeaveOut("anion"), LeaveOut("crystal_system"), LeaveElementOut())
+
+
+def preset(size: str, data: str, n: int) -> StressTestConfig:
+    """Settings of a size ("quick", "default", "full") for a data set of n crystals.
+
+    Parts that are only looked at are capped: a few hundred crystals tell an error to a few percent.
+    """
+    known, full = data == "flla", size == "full"
+    max_train, n_epoch, most = {"quick": (300, 6, 200), "default": (1000, 12, 300), "full": (None, 20, None)}[size]
+    share = lambda cap: min(0.1, cap / n) if most else 0.1
+    sizes = Sizes(
+        max_train=max_train,
+        validation=share(150 if size == "default" else 75),
+        calibration=share(250 if size == "default" else 150),
+        test_inside=share(most or n),
+        target=0.1 if known else 0.0,
+        max_test=most,
+    )
+    return StressTestConfig(
+        data=data,
+        shifts=(EMBEDDED_FULL if full else EMBEDDED) if known else (),
+        sizes=sizes,
+        learner=GraphLearner(n_epoch=n_epoch),
+        test=StressTest(seeds=3, matched=99, leave_domain_out=99) if full else StressTest(),
+    )

@@ -1,0 +1,85 @@
+"""The loop: it learns, it can be interrupted, it stops, and it takes no state but its own."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from matjax.training import AdamW
+
+KEY = jax.random.key(0)
+
+
+def same_parameters(a, b) -> None:
+    jax.tree.map(np.testing.assert_array_equal, a.params, b.params)
+
+
+def test_the_error_on_real_crystals_falls(learner, visible) -> None:
+    predictor = learner(dataclasses.replace(visible, validation=visible.train), KEY)
+    labels = visible.train.labels["formation_energy_per_atom"]
+    before = np.abs(predictor.references.per_atom(visible.train.crystals) - labels).mean()
+    after = np.abs(predictor(visible.train.crystals).mean - labels).mean()
+    assert after < 0.7 * before
+    assert min(h["validation"] for h in predictor.history) < predictor.history[0]["validation"]
+    assert [h["epoch"] for h in predictor.history] == list(range(1, len(predictor.history) + 1))
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_result(learner, visible, predictor, tmp_path) -> None:
+    def interrupt(record: dict) -> None:
+        if record["epoch"] == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learner.fit(visible, KEY, run_dir=tmp_path, report=interrupt)
+    seen = []
+    resumed = learner.fit(visible, KEY, run_dir=tmp_path, report=seen.append)
+    assert seen[0]["epoch"] == 5, "four epochs were kept"
+    same_parameters(predictor, resumed)
+    assert [h["validation"] for h in resumed.history] == [h["validation"] for h in predictor.history]
+    again = learner.fit(visible, KEY, run_dir=tmp_path, report=lambda record: pytest.fail("a finished fit has nothing left to do"))
+    same_parameters(again, resumed)
+
+
+def test_a_fit_that_stands_still_stops_and_stays_stopped(learner, visible, tmp_path) -> None:
+    still = dataclasses.replace(learner, optimizer=AdamW(0.0), patience=2)
+    first = still.fit(visible, KEY, run_dir=tmp_path)
+    assert len(first.history) == 3, "the best epoch and two more"
+    again = still.fit(visible, KEY, run_dir=tmp_path, report=lambda record: pytest.fail("it had stopped"))
+    assert again.history == first.history
+    same_parameters(first, again)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"members": 1}, {"optimizer": AdamW(2e-2)}, {"n_epoch": 30}, {"bootstrap": 1.0}],
+    ids=["members", "learning rate", "epochs", "bootstrap"],
+)
+def test_the_state_of_other_settings_is_refused(learner, visible, tmp_path, change) -> None:
+    dataclasses.replace(learner, n_epoch=2).fit(visible, KEY, run_dir=tmp_path)
+    with pytest.raises(ValueError, match="cannot be resumed"):
+        dataclasses.replace(learner, **{"n_epoch": 2, **change}).fit(visible, KEY, run_dir=tmp_path)
+
+
+def test_the_state_of_other_crystals_or_another_key_is_refused(learner, visible, tmp_path) -> None:
+    short = dataclasses.replace(learner, n_epoch=2)
+    short.fit(visible, KEY, run_dir=tmp_path)
+    fewer = dataclasses.replace(visible, train=visible.train.select(range(20)))
+    for arguments in ((fewer, KEY), (visible, jax.random.key(1))):
+        with pytest.raises(ValueError, match="cannot be resumed"):
+            short.fit(*arguments, run_dir=tmp_path)
+
+
+def test_updates_that_are_never_finite_end_the_fit(learner, visible) -> None:
+    with pytest.raises(FloatingPointError, match="updates were skipped.*lower the learning rate"):
+        dataclasses.replace(learner, optimizer=AdamW(1e38))(visible, KEY)
+
+
+def test_a_split_without_labels_or_neighbours_is_refused(learner, visible) -> None:
+    blank = dataclasses.replace(visible.validation, labels={"formation_energy_per_atom": np.full(len(visible.validation), np.nan)})
+    with pytest.raises(ValueError, match="absent .NaN. on all 6"):
+        learner(dataclasses.replace(visible, validation=blank), KEY)
+    with pytest.raises(ValueError, match="a part of the split is empty"):
+        learner(dataclasses.replace(visible, validation=visible.validation.select([])), KEY)
+    with pytest.raises(ValueError, match="raise model.cutoff"):
+        dataclasses.replace(learner, model=dataclasses.replace(learner.model, cutoff=0.5))(visible, KEY)

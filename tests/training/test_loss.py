@@ -1,0 +1,85 @@
+"""The loss per crystal against loops in NumPy."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from matjax.graph import Shape, pack, to_graph
+from matjax.training import Loss
+from matjax.types import Crystal, Output
+
+SCALE = 0.7
+
+
+@pytest.fixture(scope="module")
+def batch():
+    random = np.random.default_rng(0)
+    line = lambda n: Crystal(9 * np.eye(3), 1.2 * np.arange(n)[:, None] * np.ones((1, 3)), np.full(n, 26))
+    labels = [
+        {"energy": 1.3, "forces": random.normal(size=(2, 3)), "stress": random.normal(size=(3, 3))},
+        {"energy": np.nan, "forces": random.normal(size=(3, 3))},
+        {"energy": -2.0, "forces": np.full((1, 3), np.nan), "stress": np.full((3, 3), np.nan)},
+        {"energy": np.nan},
+    ]
+    graphs = [to_graph(line(n), cutoff=3.0, **label) for n, label in zip((2, 3, 1, 2), labels, strict=True)]
+    return pack(graphs, Shape(12, 64, 6), cutoff=3.0)
+
+
+@pytest.fixture(scope="module")
+def output():
+    random = np.random.default_rng(1)
+    numbers = lambda *shape: jnp.asarray(random.normal(size=shape), jnp.float32)
+    return Output(numbers(6), numbers(6), numbers(6, 4), numbers(12, 3), numbers(6, 3, 3))
+
+
+def penalty(error: float, shape: str, delta: float) -> float:
+    if shape == "mae":
+        return abs(error)
+    if shape == "mse":
+        return error**2
+    return 0.5 * error**2 if abs(error) < delta else delta * (abs(error) - 0.5 * delta)
+
+
+@pytest.mark.parametrize("shape", ["huber", "mae", "mse", "nll"])
+def test_is_its_formula(batch, output, shape: str) -> None:
+    loss = Loss(energy=2.0, forces=3.0, stress=5.0, shape=shape, delta=0.4)
+    found = loss.outcome(output, batch, jnp.float32(SCALE))
+    of = lambda error: penalty(float(error), shape, 0.4)
+    g, start = batch.globals, 0
+    for i in range(4):
+        n = int(batch.n_node[i])
+        error = float(output.energy[i] - g.energy[i]) / n / SCALE
+        log_variance = float(output.log_variance[i])
+        energy = 0.5 * (error**2 / np.exp(log_variance) + log_variance) if shape == "nll" else of(error)
+        forces = np.mean([of(e / SCALE) for e in np.ravel(output.forces[start : start + n] - batch.nodes.forces[start : start + n])])
+        stress = np.mean([of(e / SCALE) for e in np.ravel(output.stress[i] - g.stress[i])])
+        has = [(1, 1, 1), (0, 1, 0), (1, 0, 0), (0, 0, 0)][i]
+        expected = 2 * energy * has[0] + 3 * forces * has[1] + 5 * stress * has[2] if shape != "nll" else None
+        if shape == "nll":  # forces and stress keep Huber's penalty
+            huber = lambda values: np.mean([penalty(float(v) / SCALE, "huber", 0.4) for v in np.ravel(values)])
+            forces = huber(output.forces[start : start + n] - batch.nodes.forces[start : start + n])
+            expected = 2 * energy * has[0] + 3 * forces * has[1] + 5 * huber(output.stress[i] - g.stress[i]) * has[2]
+        assert float(found.loss[i]) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert float(found.error[i]) == pytest.approx(error, rel=1e-4)
+        start += n
+
+
+def test_what_has_no_label_is_unlabelled_and_costs_nothing(batch, output) -> None:
+    found = Loss().outcome(output, batch, jnp.float32(SCALE))
+    assert found.labelled.tolist() == [True, True, True, False, False, False]
+    assert found.mask.tolist() == [True] * 4 + [False] * 2
+    assert not np.asarray(found.loss)[3:].any() and np.isfinite(found.loss).all()
+
+
+def test_forces_count_only_where_they_are_asked_for(batch, output) -> None:
+    without = Loss(forces=0.0, stress=0.0).outcome(output, batch, jnp.float32(SCALE)).loss
+    bare = Loss().outcome(output._replace(forces=None, stress=None), batch, jnp.float32(SCALE)).loss
+    np.testing.assert_allclose(without, bare)
+    assert without[1] == 0, "a crystal with forces alone has no energy loss"
+
+
+def test_refusals(batch, output) -> None:
+    with pytest.raises(ValueError, match="'l2'; allowed: huber, mae, mse, nll"):
+        Loss(shape="l2")
+    with pytest.raises(ValueError, match="variance head; set model.variance"):
+        Loss(shape="nll").outcome(output._replace(log_variance=None), batch, jnp.float32(SCALE))
