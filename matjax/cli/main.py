@@ -19,6 +19,7 @@ app = typer.Typer(
     name="matjax",
     help="Materials models that say how far they can be trusted outside their training data.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -51,8 +52,6 @@ def main() -> None:
         fail(str(error), 2)
     except OSError as error:
         fail(f"{error.strerror or error} ({error.filename or 'no file named'}); finished rows and epochs are kept", 3)
-    except KeyboardInterrupt:
-        fail("interrupted; the same command goes on where it stopped", 130)
 
 
 def fail(message: str, code: int) -> None:

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 import matjax
+from matjax.cli.view import View, show_rows
 from matjax.report import write_report
 from matjax.stress_test import Report, StressTestConfig, stress_test
 from matjax.toml import to_toml
@@ -63,13 +63,30 @@ def run_stress_test(
         console.print(f"  · {shift.describe()}")
     console.print(f"{budget}\nRun folder: {out}")
     view = View(console, config.learner.n_epoch)
-    with view:
-        report = stress_test(
-            config.learners(dataset), dataset, shifts, settings=config.test, run_dir=out, workers=workers, report=view, key=config.key()
-        )
-    _write(out / "stress_test.json", list(report.rows))
-    record = _record(config, dataset, report, title=title, command=command, budget=budget, settings=settings)
-    _write(out / "run.json", record | {"seconds": round(time.perf_counter() - start, 1), "compiles": n_compiled()})
+
+    def save(report: Report) -> None:
+        record = _record(config, dataset, report, title=title, command=command, budget=budget, settings=settings)
+        spent = {"seconds": round(time.perf_counter() - start, 1), "compiles": n_compiled()}
+        _write(out / "run.json", record | spent)
+        _write(out / "stress_test.json", list(report.rows))
+
+    try:
+        with view:
+            learners = config.learners(dataset)
+            report = stress_test(
+                learners, dataset, shifts, settings=config.test, run_dir=out, workers=workers, report=view, key=config.key()
+            )
+    except BaseException as error:
+        kept = finished(out, view.jobs)
+        save(kept)
+        if isinstance(error, KeyboardInterrupt):
+            typer.echo(
+                f"interrupted; {len(kept.rows)} of {len(view.jobs)} rows are kept in {out}, and the same command goes on from there",
+                err=True,
+            )
+            raise typer.Exit(130) from None
+        raise
+    save(report)
     if report.rows:
         page = write_report(out)
         show_rows(console, report)
@@ -78,6 +95,12 @@ def run_stress_test(
         console.print(f"[red]not finished[/] {name}: {why}")
     console.print(f"{time.perf_counter() - start:.0f} s, {n_compiled()} programs compiled or loaded, peak memory {peak_memory():.2f} GiB")
     return report
+
+
+def finished(out: Path, jobs: list[str]) -> Report:
+    """The rows of an interrupted run that are on disk, and the names of those that are not."""
+    rows = {name: json.loads(path.read_text(encoding="utf-8")) for name in jobs if (path := out / "rows" / f"{name}.json").exists()}
+    return Report(tuple(rows.values()), tuple((name, "interrupted") for name in jobs if name not in rows))
 
 
 def claim_folder(out: Path, settings: str, data: str, fresh: bool) -> None:
@@ -98,66 +121,6 @@ def claim_folder(out: Path, settings: str, data: str, fresh: bool) -> None:
         mark.write_text(wanted, encoding="utf-8")
     elif mark.read_text(encoding="utf-8") != wanted:
         raise ValueError(f"{out} holds a run with other settings or data; choose another --out, or start over with --fresh")
-
-
-class View:
-    """Progress of a stress test: one bar of epochs over all fits, and a line per finished row."""
-
-    def __init__(self, console: Console, n_epoch: int) -> None:
-        self.console, self.n_epoch, self.compiling = console, n_epoch, True
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%"))
-        self.progress = Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console)
-        self.task = self.progress.add_task("compiling the first programs", total=None)
-
-    def __enter__(self) -> View:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.progress.stop()
-
-    def __call__(self, event: dict[str, Any]) -> None:
-        """Takes an event of the stress test."""
-        if event["event"] == "plan":
-            self.progress.update(self.task, total=event["fits"] * self.n_epoch)
-            done = f", {event['done']} of them done before" if event["done"] else ""
-            self.console.print(f"{event['jobs']} rows{done}; {event['fits']} fits of {self.n_epoch} epochs to do")
-            if not event["fits"]:
-                self.progress.update(self.task, visible=False)
-        elif event["event"] == "epoch":
-            unfinished = event["n_epoch"] - event["epoch"] if event.get("last") else 0
-            self.progress.update(self.task, advance=1 + unfinished, description=f"training {event['job']}")
-        elif event["event"] == "row":
-            self.console.print(row_line(event["row"]))
-        elif event["event"] == "failed":
-            self.console.print(f"[red]failed[/] {event['job']}: {event['reason']}")
-
-
-def row_line(row: dict[str, Any]) -> str:
-    """A finished row in one line."""
-    matched = f", matched ratio {row['matched_ratio']:.2f}" if row["matched_ratio"] is not None else ""
-    return (
-        f"[green]✓[/] {row['shift']} · {row['domain']} · {row['method']}: error {row['mae_in']:.3f} inside, {row['mae_out']:.3f} outside "
-        f"{row['unit']}{matched}; {row['level']:.0%} intervals cover {row['coverage_in']:.0%} inside, {row['coverage_out']:.0%} outside"
-    )
-
-
-def show_rows(console: Console, report: Report) -> None:
-    """The table of the report, short."""
-    table = Table(title=f"Mean absolute error ({report.rows[0]['unit']}) and coverage of {report.rows[0]['level']:.0%} intervals")
-    for head in ("left out", "method"):
-        table.add_column(head, no_wrap=True)
-    for head in ("error in", "out", "base in", "out", "cover in", "out", "LDO"):
-        table.add_column(head, justify="right")
-    number = lambda value, form=".3f": "—" if value is None else format(value, form)
-    for r in report.rows:
-        red = r["shift"] == "random" and r["mae_in"] > r["baseline_in"]
-        error = f"[red]{number(r['mae_in'])}[/]" if red else number(r["mae_in"])
-        errors = (error, number(r["mae_out"]), number(r["baseline_in"]), number(r["baseline_out"]))
-        table.add_row(
-            r["domain"], r["method"], *errors, *(number(r[k], ".0%") for k in ("coverage_in", "coverage_out", "coverage_out_ldo"))
-        )
-    console.print(table)
 
 
 def peak_memory() -> float:

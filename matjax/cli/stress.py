@@ -17,6 +17,7 @@ def stress_test(
     label: Annotated[str | None, typer.Option(help="Label to learn; by default the energy, a formation energy or the only one.")] = None,
     format: Annotated[str | None, typer.Option(help="File format, where the name does not say.")] = None,
     targets: Annotated[Path | None, typer.Option(help="CSV with the targets of a folder of structures.")] = None,
+    units: Annotated[list[str] | None, typer.Option(help="Unit of a label in the file, such as energy=Ha; may be repeated.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on.")] = Path("runs/stress-test"),
     seed: Annotated[int | None, typer.Option(help="Randomness of splits and fits.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few crystals, few epochs: the same shape in minutes.")] = False,
@@ -39,9 +40,11 @@ def stress_test(
 
     `matjax stress-test --print-config > mine.toml; matjax stress-test mine.toml`
     """
+    from matjax.cli.doctor import parse_units
     from matjax.cli.presets import BUDGETS, preset
     from matjax.cli.session import run_stress_test
     from matjax.data import load
+    from matjax.data.embedded import NAMED
     from matjax.override import override
     from matjax.stress_test import StressTestConfig
     from matjax.toml import from_toml, to_toml
@@ -49,10 +52,14 @@ def stress_test(
     size = "quick" if quick else "full" if full else "default"
     named = from_toml(config, StressTestConfig) if config is not None else None
     source = data or (named.data if named else "flla")
-    dataset = load(source, format=format, label=label or (named.label if named else None) or None, targets=targets)
+    asked = label or (named.label if named else None) or None
+    given = None if source in NAMED else asked  # the labels of an embedded set are known
+    dataset = load(source, format=format, label=given, units=parse_units(units) or None, targets=targets)
     changes = {"data": source, "label": label, "seed": seed}
     settings = named or preset(size, source, len(dataset))
     settings = override(settings, [f"{k}={v}" for k, v in changes.items() if v is not None] + (set_ or []))
+    if settings.data != source:
+        raise ValueError(f"--set data={settings.data} comes too late, {source} is read already; use --data {settings.data}")
     if print_config:
         typer.echo(to_toml(settings))
         return

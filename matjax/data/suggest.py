@@ -36,7 +36,6 @@ def suggest_shifts(dataset: Dataset, sizes: Sizes | None = None) -> tuple[list[S
     Returns:
       The shifts, at most five, and the reason for each in words.
     """
-    sizes = sizes or Sizes()
     compounds = _anion(dataset, sizes)
     found = [compounds or _n_elements(dataset, sizes), _crystal_system(dataset, sizes)]
     found += [_element(dataset, sizes), *(_column(dataset, column, sizes) for column in dataset.domains if column not in COMPUTED)]
@@ -67,7 +66,7 @@ def _groups(labels: np.ndarray) -> dict[str, int]:
     return {group: counts[group] for group in order if FEWEST <= counts[group] <= len(labels) / 2}
 
 
-def _anion(dataset: Dataset, sizes: Sizes) -> Suggestion:
+def _anion(dataset: Dataset, sizes: Sizes | None) -> Suggestion:
     """An anion class, where at least three can be held out."""
     groups = {group: n for group, n in _groups(domain_labels(dataset, "anion")).items() if group in ANIONS.values()}
     if len(groups) < 3:
@@ -77,7 +76,7 @@ def _anion(dataset: Dataset, sizes: Sizes) -> Suggestion:
     return LeaveOut("anion", only=only, min_size=FEWEST, sizes=sizes), reason
 
 
-def _n_elements(dataset: Dataset, sizes: Sizes) -> Suggestion:
+def _n_elements(dataset: Dataset, sizes: Sizes | None) -> Suggestion:
     """The crystals with most elements."""
     values = domain_values(dataset, "n_elements")
     thresholds = [k for k in np.unique(values)[:-1] if (values > k).sum() >= FEWEST_ABOVE and (values <= k).sum() >= FEWEST]
@@ -88,7 +87,7 @@ def _n_elements(dataset: Dataset, sizes: Sizes) -> Suggestion:
     return LeaveOut("n_elements", above=float(k), min_size=FEWEST_ABOVE, sizes=sizes), reason
 
 
-def _crystal_system(dataset: Dataset, sizes: Sizes) -> Suggestion:
+def _crystal_system(dataset: Dataset, sizes: Sizes | None) -> Suggestion:
     """A crystal system, for structures that have one: frames off equilibrium do not."""
     if "forces" in dataset.labels or dataset.metadata.structures == "unrelaxed":
         return None
@@ -100,7 +99,7 @@ def _crystal_system(dataset: Dataset, sizes: Sizes) -> Suggestion:
     return LeaveOut("crystal_system", only=only, min_size=FEWEST, sizes=sizes), reason
 
 
-def _element(dataset: Dataset, sizes: Sizes) -> Suggestion:
+def _element(dataset: Dataset, sizes: Sizes | None) -> Suggestion:
     """The most frequent element in at most a tenth of the crystals that is no anion, where elements are many."""
     n_with = (element_counts(dataset) > 0).sum(0)
     n_with[[number(symbol) for symbol in ANIONS]] = 0
@@ -112,7 +111,7 @@ def _element(dataset: Dataset, sizes: Sizes) -> Suggestion:
     return LeaveElementOut(SYMBOLS[z], min_size=FEWEST, sizes=sizes), reason
 
 
-def _column(dataset: Dataset, column: str, sizes: Sizes) -> Suggestion:
+def _column(dataset: Dataset, column: str, sizes: Sizes | None) -> Suggestion:
     """The largest group of a metadata column that tells 2 to 50 groups apart."""
     if domain_values(dataset, column).dtype.kind == "f":  # a property that the file also holds, not where a crystal comes from
         return None
@@ -125,7 +124,7 @@ def _column(dataset: Dataset, column: str, sizes: Sizes) -> Suggestion:
     return LeaveOut(column, only=only, min_size=FEWEST, sizes=sizes), reason
 
 
-def _tail(dataset: Dataset, sizes: Sizes) -> list[tuple[Shift, str]]:
+def _tail(dataset: Dataset, sizes: Sizes | None) -> list[tuple[Shift, str]]:
     """The tail of the first scalar label."""
     scalar = [name for name, column in dataset.labels.items() if isinstance(column, np.ndarray) and column.ndim == 1]
     return (

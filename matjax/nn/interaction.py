@@ -53,7 +53,7 @@ class Interaction(nn.Module):
         """Applies the layer; shapes as in `features`."""
         wanted = channels(self.irreps)
         x = Linear("+".join(f"{v.shape[-1]}x{ir}" for ir, v in features.items()), name="up")(features)
-        routes = paths(tuple(x), tuple(edges.harmonics), tuple(wanted))
+        routes = paths(tuple(sorted(x)), tuple(sorted(edges.harmonics)), tuple(wanted))  # jit sorts dicts: their order must not matter
         weights = RadialWeights(self.radial, name="weights")(edges.basis, {p: x[p[0]].shape[-1] for p in routes})
         summed = convolve(x, edges.harmonics, weights, edges.senders, edges.receivers)
         root = jnp.sqrt(nodes.average_degree)

@@ -20,7 +20,7 @@ from matjax.stress_test.certificate import Certificate
 from matjax.stress_test.rows import Part, arrays, metrics_row
 from matjax.training.supervision import target_per_atom
 from matjax.types import Dataset, Prediction, Split, Visible
-from matjax.uncertainty.cross_fit import cross_fit
+from matjax.uncertainty.cross_fit import CrossFit, TooFewDomains, cross_fit
 from matjax.uncertainty.trust import FittedTrust, Trust
 
 Epoch = Callable[[dict[str, float]], None]
@@ -125,11 +125,7 @@ def run_job(
     start = time.perf_counter()
     split, visible, label = job.split, job.split.visible(), case.label
     predictor = job.learner.fit(visible, child(key, "fit"), report=report)
-    cross = None
-    if job.leave_domain_out:
-        cross = cross_fit(
-            job.learner, visible, column=job.column, label=label, key=child(key, "cross"), novelty=settings.trust.novelty, report=report
-        )
+    cross, why = _cross(job, visible, settings, label, key, report)
     calibration = predictor(visible.calibration.crystals)
     error = calibration.mean - target_per_atom(visible.calibration, label)
     trust = settings.trust.fit(predictor(visible.train.crystals), calibration, error, visible.train, cross)
@@ -150,9 +146,23 @@ def run_job(
         "guarantee": trust.interval.guarantee,
         "guarantee_ldo": None if trust.interval_outside is None else trust.interval_outside.guarantee,
         "n_member": job.learner.members,
+        "why": dict.fromkeys(("coverage_in_ldo", "coverage_out_ldo", "width_ldo"), why) if why else {},
         "seconds": time.perf_counter() - start,
     }
     return row, arrays(inside, outside)
+
+
+def _cross(
+    job: Job, visible: Visible, settings: StressTest, label: str, key: jax.Array, report: Epoch | None
+) -> tuple[CrossFit | None, str]:
+    """Leave-domain-out errors, or None and why there are none."""
+    if not job.leave_domain_out:
+        return None, ""
+    novelty, cross_key = settings.trust.novelty, child(key, "cross")
+    try:
+        return cross_fit(job.learner, visible, column=job.column, label=label, key=cross_key, novelty=novelty, report=report), ""
+    except TooFewDomains as error:
+        return None, str(error)
 
 
 def _part(predictor: Callable[..., Prediction], trust: FittedTrust, data: Dataset, label: str, baseline: np.ndarray) -> Part:

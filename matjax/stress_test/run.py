@@ -67,6 +67,7 @@ def stress_test(
     settings = settings or StressTest()
     methods = dict(learners) if isinstance(learners, Mapping) else {"learner": learners}
     tell = report or (lambda event: None)
+    dataset = labelled(dataset, getattr(next(iter(methods.values())), "label", "") or default_label(dataset))
     splits = [split for shift in shifts for split in shift(dataset, child(key, "splits"))]
     jobs = _jobs(splits, methods, settings)
     done = {job.name: row for job in jobs if run_dir is not None and (row := _load_row(run_dir, job)) is not None}
@@ -74,7 +75,7 @@ def stress_test(
     tell(
         {
             "event": "plan",
-            "jobs": len(jobs),
+            "jobs": [job.name for job in jobs],
             "done": len(done),
             "fits": sum(j.n_fit for j in todo),
             "splits": [(s.shift, s.domain) for s in splits],
@@ -84,6 +85,18 @@ def stress_test(
     found, missing = run.all(todo, workers or default_workers(len(todo)))
     done |= found
     return Report(tuple(done[job.name] for job in jobs if job.name in done), tuple(missing))
+
+
+def labelled(dataset: Dataset, label: str) -> Dataset:
+    """The crystals whose label is known: only they can be trained on or tested.
+
+    Raises:
+      ValueError: If there is none.
+    """
+    known = np.isfinite(target_per_atom(dataset, label))
+    if not known.any():
+        raise ValueError(f"label {label!r} is absent (NaN) on all {len(dataset)} crystals")
+    return dataset if known.all() else dataset.select(known)
 
 
 def default_workers(n_job: int) -> int:

@@ -29,7 +29,7 @@ _EXACT = {"rtol": 1e-8, "atol": 1e-9}
 class Scene(NamedTuple):
     """What a layer is shown: features {irrep: [n_node, 2l+1, n_channel]}, embedding [n_node, n_channel], a packed crystal."""
 
-    features: Features
+    features: dict[str, Any]
     embedding: Any
     graph: Graph
 
@@ -37,13 +37,14 @@ class Scene(NamedTuple):
 def check_layer(layer: nn.Module, *, irreps_in: str, key: jax.Array) -> None:
     """Holds a layer against the contract that `Equivariant(layers=...)` relies on.
 
-    In double precision, with jittered parameters: rotation and inversion of the crystal turn the features and nothing else; the order of atoms
-    does not matter; padding may hold anything finite; a neighbour that leaves through the cutoff fades out with its slope, and
-    beyond it is not felt; jit equals eager; gradients are finite, also where all features are zero; float32 stays float32
-    and float64 float64.
+    In double precision, with jittered parameters: rotation and inversion of the crystal turn the features and nothing else;
+    the order of atoms does not matter; padding may hold anything finite; a neighbour that leaves through the cutoff fades out
+    with its slope, and beyond it is not felt; jit equals eager; gradients are finite, also where all features are zero;
+    float32 stays float32 and float64 float64.
 
     Args:
-      layer: A flax module called with (features, edges, nodes); edges carry harmonics up to l = 2 at least.
+      layer: A flax module called with (features, edges, nodes); edges carry harmonics up to the largest l of its
+        input and of its attribute `irreps`, if it has one, and l = 1 at least.
       irreps_in: Features that come in, such as "8x0e+8x1o".
       key: For parameters, crystal and features.
 
@@ -54,13 +55,15 @@ def check_layer(layer: nn.Module, *, irreps_in: str, key: jax.Array) -> None:
     with jax.enable_x64(True):
         scene = _scene(random, irreps_in)
         n_real = int(scene.graph.nodes.mask.sum())
-        irreps = (*channels(irreps_in), "2e")
+        irreps = (*channels(irreps_in), *channels(getattr(layer, "irreps", irreps_in)), "1o")
         variables = as_double(_init(child(key, "init"), scene, layer=layer, irreps=irreps), random)
         run = functools.partial(_apply, layer=layer, irreps=irreps)
         real = lambda scene: {ir: np.asarray(x)[:n_real] for ir, x in run(variables, scene).items()}
         expected = real(scene)
         for ir, x in expected.items():
-            assert x.ndim == 3 and x.shape[1] == 2 * degree(ir) + 1, f"{ir} of the output has shape {x.shape}; it must be [n_node, 2l+1, n_channel]"
+            assert x.ndim == 3 and x.shape[1] == 2 * degree(ir) + 1, (
+                f"{ir} of the output has shape {x.shape}; it must be [n_node, 2l+1, n_channel]"
+            )
         assert_finite(expected, "the output")
         turn = random_rotation(random)
         for name, matrix in (("rotation", turn), ("inversion", -np.eye(3)), ("rotation and inversion", -turn)):
@@ -69,7 +72,7 @@ def check_layer(layer: nn.Module, *, irreps_in: str, key: jax.Array) -> None:
         assert_close({ir: x[order] for ir, x in expected.items()}, real(_permuted(scene, order)), "the order of atoms shows", **_EXACT)
         assert_close(expected, real(_with_garbage(scene, random)), "the padding shows", **_EXACT)
         _check_cutoff(real, scene)
-        eager = _apply.__wrapped__(variables, scene, layer=layer, irreps=irreps)
+        eager: Any = layer.apply(variables, *_inputs(scene, irreps))
         assert_close(expected, {ir: x[:n_real] for ir, x in eager.items()}, "jit and eager differ", **_EXACT)
         zero = scene._replace(features=jax.tree.map(np.zeros_like, scene.features))
         for name, place in (("the features", scene), ("features that are all zero", zero)):
@@ -115,8 +118,8 @@ def _scene(random: np.random.Generator, irreps_in: str) -> Scene:
     return Scene(features, random.normal(size=(n_node, N_EMBEDDING)), packed)
 
 
-def _turned(features: Features, matrix: np.ndarray) -> Features:
-    turn = {ir: np.asarray(e3nn.Irrep(ir).D_from_matrix(jnp.asarray(matrix))) for ir in features}
+def _turned(features: dict[str, Any], matrix: np.ndarray) -> dict[str, Any]:
+    turn = {ir: np.asarray(e3nn.Irrep(ir).D_from_matrix(jnp.asarray(matrix))) for ir in features}  # type: ignore[arg-type]
     return {ir: np.einsum("ij,njc->nic", turn[ir], x) for ir, x in features.items()}
 
 
@@ -153,7 +156,9 @@ def _check_cutoff(real: Any, scene: Scene) -> None:
     small = 1e-4
     change = lambda share: max(np.abs(a - b).max() for a, b in zip(at(share).values(), at(share - small).values(), strict=True))
     inside, leaving = change(0.7), change(1.0)
-    assert leaving <= 1e-3 * inside + 1e-12, f"a neighbour leaves the cutoff with a jump or a kink: {leaving / small:.1e} per cutoff, {inside / small:.1e} inside"
+    assert leaving <= 1e-3 * inside + 1e-12, (
+        f"a neighbour leaves the cutoff with a jump or a kink: {leaving / small:.1e} per cutoff, {inside / small:.1e} inside"
+    )
 
 
 def _with_vectors(scene: Scene, vectors: Any) -> Scene:

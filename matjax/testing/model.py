@@ -206,7 +206,7 @@ def _obvious(variables: Any, batch: Graph, positions: jax.Array, *, model: Model
         deform = jnp.eye(3)[None] + (strain + jnp.swapaxes(strain, 1, 2)) / 2
         x = jnp.einsum("nij,nj->ni", deform[node_owner], positions)
         vectors = x[batch.receivers] - x[batch.senders] + jnp.einsum("eij,ej->ei", deform[edge_owner], image)
-        said = model.apply(variables, batch._replace(edges=batch.edges._replace(vectors=vectors)))
+        said: Any = model.apply(variables, batch._replace(edges=batch.edges._replace(vectors=vectors)))
         return jnp.sum(jnp.where(batch.globals.mask, said.energy, 0.0))
 
     force, strain = jax.grad(energy, (0, 1))(positions, jnp.zeros((n_graph, 3, 3)))
@@ -228,7 +228,7 @@ def _slopes(variables: Any, batch: Graph, *, model: Model) -> Any:
     """Gradient of a loss on energies and forces with respect to the parameters."""
 
     def loss(params: Any) -> jax.Array:
-        said = evaluate(model, {**variables, "params": params}, batch, derivatives=("forces",))
+        said: Any = evaluate(model, {**variables, "params": params}, batch, derivatives=("forces",))
         return jnp.sum(jnp.where(batch.globals.mask, said.energy, 0.0) ** 2) + jnp.sum(said.forces**2)
 
     return jax.grad(loss)(variables["params"])

@@ -51,7 +51,8 @@ def load_state(run_dir: Path, members: Member, best: Any, settings: str) -> tupl
             ) from error
         if found["history"].get("settings") != settings:
             raise ValueError(
-                f"the state in {run_dir} cannot be resumed: it belongs to other settings, crystals or another seed. Choose another folder or delete it"
+                f"the state in {run_dir} cannot be resumed: it belongs to other settings, crystals or another seed. "
+                "Choose another folder or delete it"
             )
         tree = jax.tree.map(jax.numpy.asarray, found["state"])
         return Member(**tree["members"]), jax.device_get(tree["best"]), list(found["history"]["epochs"])

@@ -25,6 +25,10 @@ FEWEST = 10  # crystals in a domain that is dealt
 MOST = 0.4  # share of the training crystals that one member may be kept from
 
 
+class TooFewDomains(ValueError):
+    """The crystals do not fall into enough domains for one to be left out."""
+
+
 class MemberPredictor(Protocol):
     """An ensemble whose members can be asked apart."""
 
@@ -74,11 +78,11 @@ def deal(groups: dict[str, np.ndarray], members: int, key: jax.Array) -> list[tu
     """Domains dealt to members, each kept from at most 40% of the crystals (or from one domain, if that is larger).
 
     Raises:
-      ValueError: If fewer than two domains are large enough.
+      TooFewDomains: If fewer than two domains are large enough.
     """
     large = [name for name, inside in groups.items() if FEWEST <= inside.sum() < len(inside)]
     if len(large) < 2:
-        raise ValueError(f"{len(large)} domains of at least {FEWEST} crystals; leaving domains out needs two or more")
+        raise TooFewDomains(f"{len(large)} domains of at least {FEWEST} crystals; leaving domains out needs two or more")
     order = generator(child(key, "deal")).permutation(sorted(large))
     hands: list[list[str]] = [[] for _ in range(members)]
     held = [np.zeros(len(next(iter(groups.values()))), bool) for _ in range(members)]
@@ -113,7 +117,7 @@ def cross_fit(
       report: Called with a record per epoch.
 
     Raises:
-      ValueError: If fewer than two domains are large enough.
+      TooFewDomains: If fewer than two domains are large enough.
     """
     pool = join(visible.train, visible.calibration)
     n_train = len(visible.train)

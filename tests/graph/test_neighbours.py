@@ -42,7 +42,9 @@ CELLS = {
     "left-handed": Crystal(PRIMITIVE[[1, 0, 2]], np.zeros((1, 3)), np.array([29])),
     "skewed": Crystal(SKEW @ PRIMITIVE, np.zeros((1, 3)), np.array([29])),
     "outside its cell": Crystal(3 * np.eye(3), np.array([[7.0, -5.0, 0.5], [0.2, 0.1, -8.0]]), np.array([26, 8])),
-    "a slab": Crystal(np.diag([3.0, 3.1, 20.0]), np.array([[0, 0, 1.0], [1.5, 1.5, 3.0]]), np.array([26, 8]), np.array([True, True, False])),
+    "a slab": Crystal(
+        np.diag([3.0, 3.1, 20.0]), np.array([[0, 0, 1.0], [1.5, 1.5, 3.0]]), np.array([26, 8]), np.array([True, True, False])
+    ),
     "a wire": Crystal(np.diag([3.0, 9.0, 9.0]), np.array([[0, 0, 0.0], [1, 1, 8.5]]), np.array([26, 8]), np.array([True, False, False])),
     "a molecule": Crystal(2 * np.eye(3), np.array([[0, 0, 0.0], [0, 0, 3.5]]), np.array([26, 8]), np.zeros(3, bool)),
 }

@@ -8,8 +8,8 @@ import numpy as np
 from matjax.nn.edge_operation import convolve, paths
 from matjax.nn.features import degree
 
-INPUTS, HARMONICS, OUTPUTS = ("0e", "1o", "1e", "2e"), ("0e", "1o", "2e"), ("0e", "0o", "1o", "1e", "2e")
-N_NODE, N_EDGE, N_CHANNEL = 5, 11, 3
+INPUTS, HARMONICS, OUTPUTS = ("0e", "1o", "1e"), ("0e", "1o", "2e"), ("0e", "0o", "1o", "1e", "2e")
+N_NODE, N_EDGE, N_CHANNEL = 5, 11, 2
 
 
 def scene(seed: int = 0):

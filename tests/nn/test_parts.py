@@ -45,7 +45,7 @@ def test_linear_mixes_channels_and_never_components(features) -> None:
     out, variables = Linear("2x0e+5x1o+1x3o").init_with_output(jax.random.key(0), features)
     assert {ir: x.shape for ir, x in out.items()} == {"0e": (5, 1, 2), "1o": (5, 3, 5)}
     kernel = variables["params"]["linear_1o"]["kernel"]
-    np.testing.assert_allclose(out["1o"], np.einsum("nmc,cd->nmd", features["1o"], kernel), rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(out["1o"], np.asarray(features["1o"]) @ np.asarray(kernel), rtol=2e-5, atol=1e-6)
 
 
 def test_norm_is_its_formula_whatever_the_scale(features) -> None:

@@ -34,7 +34,9 @@ def visible(small: Dataset) -> Visible:
 @pytest.fixture(scope="session")
 def learner() -> GraphLearner:
     shape = tuple(SHAPE)
-    return GraphLearner(MODEL, optimizer=AdamW(1e-2), members=2, n_epoch=20, batch_size=6, ema=0.5, shape=shape, label="formation_energy_per_atom")
+    return GraphLearner(
+        MODEL, optimizer=AdamW(1e-2), members=2, n_epoch=20, batch_size=6, ema=0.5, shape=shape, label="formation_energy_per_atom"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +50,8 @@ class Bench:
     def __init__(self, small: Dataset) -> None:
         label = small.labels["formation_energy_per_atom"]
         self.graphs = [
-            to_graph(c, cutoff=MODEL.cutoff, energy=float(label[i]) * len(c), index=i, domain=i % 3) for i, c in enumerate(small.crystals[:20])
+            to_graph(c, cutoff=MODEL.cutoff, energy=float(label[i]) * len(c), index=i, domain=i % 3)
+            for i, c in enumerate(small.crystals[:20])
         ]
         self.plan = Plan(Loss(), Risk(), AdamW(1e-2), 50.0)
 

@@ -79,7 +79,9 @@ def test_labels_are_found_or_asked_for(small: Dataset) -> None:
     assert default_label(dataclasses.replace(two, labels={"b": two.labels["b"]})) == "b"
     with pytest.raises(ValueError, match="no label 'energy'; they have: a, b"):
         target_per_atom(two, "energy")
-    totals = dataclasses.replace(small, labels={"energy": np.arange(40.0), "forces": tuple(np.full((len(c), 3), np.nan) for c in small.crystals)})
+    totals = dataclasses.replace(
+        small, labels={"energy": np.arange(40.0), "forces": tuple(np.full((len(c), 3), np.nan) for c in small.crystals)}
+    )
     np.testing.assert_allclose(target_per_atom(totals, "energy"), np.arange(40.0) / [len(c) for c in small.crystals])
     assert supervision(totals, "energy").has == ("energy",), "forces that are all absent taught nothing"
 
@@ -100,7 +102,9 @@ def test_target_crystals_reach_a_risk_that_uses_them(learner, visible, predictor
 @pytest.mark.slow
 def test_forces_are_learned_and_are_the_slope_of_the_energy(shared_data: Path) -> None:
     data = read(shared_data / "nbmotaw" / "nbmotaw_pbe.extxyz.gz")
-    rows = np.flatnonzero([len(c) <= 16 and np.abs(f).max() > 0.05 for c, f in zip(data.crystals, data.labels["forces"], strict=True)])[:300:12]
+    rows = np.flatnonzero([len(c) <= 16 and np.abs(f).max() > 0.05 for c, f in zip(data.crystals, data.labels["forces"], strict=True)])[
+        :300:12
+    ]
     some = data.select(rows)
     train, validation = some.select(range(18)), some.select(range(18, len(some)))
     visible = Visible(train, validation, validation, validation)
