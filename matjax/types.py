@@ -153,10 +153,12 @@ class Dataset:
 
     @cached_property
     def key(self) -> str:
-        """Content hash of crystals, ids and labels (16 hex digits)."""
+        """Content hash of crystals, ids, labels and domain columns (16 hex digits)."""
         digest = hashlib.sha256()
         for crystal, name in zip(self.crystals, self.ids, strict=True):
             digest.update(crystal.key.encode() + name.encode())
+        for name in sorted(self.domains):
+            digest.update(name.encode() + "\n".join(map(str, self.domains[name])).encode())
         for name in sorted(self.labels):
             column = self.labels[name]
             for array in [column] if isinstance(column, np.ndarray) else column:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,8 @@ def demo(
     from matjax.data import load
     from matjax.override import override
 
+    if quick and full:
+        raise ValueError("--quick and --full are both given; choose one")
     size = "quick" if quick else "full" if full else "default"
     out = out.with_name(f"{out.name}-{size}") if size != "default" and out == Path("runs/demo") else out
     dataset = load("flla")
@@ -35,7 +38,7 @@ def demo(
         dataset,
         out,
         title="How far can it be trusted? An equivariant ensemble on 3,938 DFT crystals",
-        command="matjax " + " ".join(sys.argv[1:]),
+        command=shlex.join(["matjax", *sys.argv[1:]]),
         budget=BUDGETS[size],
         fresh=fresh,
         workers=workers,

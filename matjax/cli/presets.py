@@ -31,10 +31,11 @@ def preset(size: str, data: str, n: int) -> StressTestConfig:
     known, full = data == "flla", size == "full"
     max_train, n_epoch, most = {"quick": (300, 6, 200), "default": (1000, 12, 300), "full": (None, 20, None)}[size]
     share = lambda cap: min(0.1, cap / n) if most else 0.1
+    fewest = min(0.3, 40 / n)  # intervals and the flag need two dozen calibration crystals, after a large domain is held out
     sizes = Sizes(
         max_train=max_train,
         validation=share(150 if size == "default" else 75),
-        calibration=share(250 if size == "default" else 150),
+        calibration=max(share(250 if size == "default" else 150), fewest),
         test_inside=share(most or n),
         target=0.1 if known else 0.0,
         max_test=most,

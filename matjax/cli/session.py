@@ -20,6 +20,7 @@ import matjax
 from matjax.cli.view import View, show_rows
 from matjax.report import write_report
 from matjax.stress_test import Report, StressTestConfig, stress_test
+from matjax.stress_test.run import labelled
 from matjax.toml import to_toml
 from matjax.training.step import n_compiled
 from matjax.training.supervision import default_label, supervision
@@ -55,10 +56,13 @@ def run_stress_test(
       ValueError: If the folder holds a run with other settings.
     """
     start, console = time.perf_counter(), Console()
+    label = config.label or config.learner.label or default_label(dataset)
+    n_read, dataset = len(dataset), labelled(dataset, label)
     shifts, reason = config.resolved_shifts(dataset)
-    settings = to_toml(config)
+    learners, settings = config.learners(dataset), to_toml(config)
     claim_folder(out, settings, dataset.key, fresh)
-    console.print(f"[bold]{title}[/]\n{len(dataset)} crystals ({dataset.metadata.name}); shifts {reason}")
+    without = f", {n_read - len(dataset)} without {label} left out" if n_read > len(dataset) else ""
+    console.print(f"[bold]{title}[/]\n{len(dataset)} crystals ({dataset.metadata.name}{without}); shifts {reason}")
     for shift in shifts:
         console.print(f"  · {shift.describe()}")
     console.print(f"{budget}\nRun folder: {out}")
@@ -72,7 +76,6 @@ def run_stress_test(
 
     try:
         with view:
-            learners = config.learners(dataset)
             report = stress_test(
                 learners, dataset, shifts, settings=config.test, run_dir=out, workers=workers, report=view, key=config.key()
             )
@@ -103,24 +106,35 @@ def finished(out: Path, jobs: list[str]) -> Report:
     return Report(tuple(rows.values()), tuple((name, "interrupted") for name in jobs if name not in rows))
 
 
+OWN = ("rows", "predictions", "figures", "state", "stress_test.json", "run.json", "report.html", "config.toml")
+"""What a run writes: all that --fresh may delete, with model.safetensors and history.jsonl of `matjax train`."""
+
+
 def claim_folder(out: Path, settings: str, data: str, fresh: bool) -> None:
-    """Makes the folder, or goes on in it if it holds a run with the same settings and data.
+    """Makes the folder, or goes on in it if it holds a run with the same settings, data and version of matjax.
 
     Raises:
       ValueError: If it holds another run, or files that are no run.
     """
-    if fresh and out.exists():
-        if any(out.iterdir()) and not (out / "config.toml").exists():
-            raise ValueError(f"{out} holds files but no run of matjax; it will not be deleted. Choose another --out")
-        shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
-    mark, wanted = out / "config.toml", f"# data {data}\n{settings}"
-    if not mark.exists():
-        if any(out.iterdir()):
-            raise ValueError(f"{out} is not empty and holds no run of matjax; choose another --out")
-        mark.write_text(wanted, encoding="utf-8")
-    elif mark.read_text(encoding="utf-8") != wanted:
-        raise ValueError(f"{out} holds a run with other settings or data; choose another --out, or start over with --fresh")
+    mark, wanted = out / "config.toml", f"# matjax {matjax.__version__}, data {data}\n{settings}"
+    found = mark.read_text(encoding="utf-8") if mark.exists() else ""
+    if any(out.iterdir()) and not found.startswith("# matjax "):
+        raise ValueError(f"{out} is not empty and holds no run of matjax; choose another --out")
+    if fresh:
+        for name in (*OWN, "model.safetensors", "history.jsonl"):
+            path = out / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    elif found and found != wanted and any((out / name).exists() for name in OWN if name != "config.toml"):
+        raise ValueError(f"{out} holds a run with other settings, data or version; choose another --out, or start over with --fresh")
+    replace_text(mark, wanted)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
 
 
 def peak_memory() -> float:
@@ -161,6 +175,4 @@ def _record(config: StressTestConfig, dataset: Dataset, report: Report, **texts:
 
 
 def _write(path: Path, value: Any) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=1, allow_nan=False), encoding="utf-8")
-    os.replace(partial, path)
+    replace_text(path, json.dumps(value, indent=1, allow_nan=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -49,7 +50,11 @@ def stress_test(
     from matjax.stress_test import StressTestConfig
     from matjax.toml import from_toml, to_toml
 
+    if quick and full:
+        raise ValueError("--quick and --full are both given; choose one")
     size = "quick" if quick else "full" if full else "default"
+    if config is not None and (quick or full):
+        raise ValueError(f"{config} has its own sizes; --quick and --full choose sizes where no settings file is given")
     named = from_toml(config, StressTestConfig) if config is not None else None
     source = data or (named.data if named else "flla")
     asked = label or (named.label if named else None) or None
@@ -69,7 +74,7 @@ def stress_test(
         dataset,
         out,
         title=f"Stress test of {dataset.metadata.name}",
-        command="matjax " + " ".join(sys.argv[1:]),
+        command=shlex.join(["matjax", *sys.argv[1:]]),
         budget=budget,
         fresh=fresh,
         workers=workers,

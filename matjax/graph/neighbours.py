@@ -29,7 +29,7 @@ def neighbours(crystal: Crystal, cutoff: float) -> tuple[np.ndarray, np.ndarray,
     """
     if not cutoff > 0:
         raise ValueError(f"cutoff is {cutoff} Å; it must be positive")
-    search = vesin.NeighborList(cutoff=float(cutoff), full_list=True, sorted=True)
+    search = vesin.NeighborList(cutoff=float(cutoff), full_list=True, sorted=True, n_threads=1)
     # vesin's own name for the row-vector lattice is `box`; its distance vector points from i to j.
     i, j, vector = search.compute(points=crystal.positions, box=crystal.lattice, periodic=crystal.pbc, quantities="ijD")
     receivers, senders = np.asarray(i, np.int32), np.asarray(j, np.int32)

@@ -200,10 +200,10 @@ def composition_similarity(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     return 1 - cdist(test, train, "cityblock").min(1) / 2
 
 
-def label_shift(train: np.ndarray, test: np.ndarray) -> float:
+def label_shift(train: np.ndarray, test: np.ndarray) -> float | None:
     """Wasserstein-1 distance between training and test labels over the training standard deviation."""
     train, test = np.asarray(train, np.float64), np.asarray(test, np.float64)
-    return float(wasserstein_distance(train, test) / train.std())
+    return float(wasserstein_distance(train, test) / train.std()) if train.std() > 0 else None
 
 
 @lru_cache(maxsize=8192)

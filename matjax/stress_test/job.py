@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -35,7 +36,11 @@ class Learner(Protocol):
         ...
 
     def fit(self, visible: Visible, key: jax.Array, *, held_from: np.ndarray | None = None, report: Epoch | None = None) -> Any:
-        """Fits; `held_from` keeps crystals from members (cross-fitting), `report` gets a record per epoch."""
+        """Fits and returns a predictor: crystals -> Prediction.
+
+        `held_from` keeps crystals from members (cross-fitting; the predictor then has `member(number)`), `report` gets a
+        record per epoch.
+        """
         ...
 
 
@@ -99,7 +104,9 @@ class Job:
     @property
     def name(self) -> str:
         """File name of its row."""
-        return re.sub(r"[^A-Za-z0-9.-]+", "_", f"{self.split.shift}-{self.split.domain}-{self.method}-{self.seed}").strip("_")
+        full = f"{self.split.shift}-{self.split.domain}-{self.method}-{self.seed}"
+        readable = re.sub(r"[^A-Za-z0-9.-]+", "_", full).strip("_")
+        return readable if readable == full else f"{readable[:80]}-{zlib.crc32(full.encode()):08x}"
 
     @property
     def n_fit(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,7 @@ from matjax.stress_test.certificate import certify
 from matjax.stress_test.job import Case, Job, Learner, StressTest, run_job
 from matjax.training.supervision import default_label, target_per_atom
 from matjax.types import Dataset, Split
+from matjax.uncertainty.conformal import n_domain_needed
 
 Reporter = Callable[[dict[str, Any]], None]
 
@@ -67,8 +69,10 @@ def stress_test(
     settings = settings or StressTest()
     methods = dict(learners) if isinstance(learners, Mapping) else {"learner": learners}
     tell = report or (lambda event: None)
-    dataset = labelled(dataset, getattr(next(iter(methods.values())), "label", "") or default_label(dataset))
+    dataset = labelled(dataset, common_label(methods, dataset))
     splits = [split for shift in shifts for split in shift(dataset, child(key, "splits"))]
+    for split in splits:
+        check_calibration(split, settings)
     jobs = _jobs(splits, methods, settings)
     done = {job.name: row for job in jobs if run_dir is not None and (row := _load_row(run_dir, job)) is not None}
     todo = [job for job in jobs if job.name not in done]
@@ -99,6 +103,33 @@ def labelled(dataset: Dataset, label: str) -> Dataset:
     return dataset if known.all() else dataset.select(known)
 
 
+def common_label(methods: Mapping[str, Learner], dataset: Dataset) -> str:
+    """The label that all methods learn.
+
+    Raises:
+      ValueError: If they learn different ones.
+    """
+    labels = {getattr(learner, "label", "") or default_label(dataset) for learner in methods.values()}
+    if len(labels) != 1:
+        raise ValueError(f"the methods learn different labels ({', '.join(sorted(labels))}); a comparison needs one")
+    return labels.pop()
+
+
+def check_calibration(split: Split, settings: StressTest) -> None:
+    """Refuses a split whose calibration set is too small, before anything is trained.
+
+    Raises:
+      ValueError: If intervals at the level or a flag of the share cannot be calibrated.
+    """
+    trust, n = settings.trust, len(split.calibration)
+    needed = max(n_domain_needed(trust.level), math.ceil(1 / trust.share - 1e-9) - 1)
+    if n < needed:
+        raise ValueError(
+            f"{split.shift} with {split.domain!r} held out leaves {n} calibration crystals; {trust.level:.0%} intervals and a flag "
+            f"of {trust.share:.0%} need {needed}. Raise sizes.calibration"
+        )
+
+
 def default_workers(n_job: int) -> int:
     """Threads that pay: one per core on a CPU, one on an accelerator."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -111,7 +142,7 @@ class _Run:
     def __init__(self, settings: StressTest, run_dir: Path | None, key: jax.Array, tell: Reporter) -> None:
         self.settings, self.run_dir, self.key, self.tell = settings, run_dir, key, tell
         self.stop = threading.Event()
-        self.cases: dict[int, Case] = {}
+        self.cases: dict[int, Case | ValueError] = {}
         self.locks: dict[int, threading.Lock] = {}
 
     def all(self, jobs: list[Job], workers: int) -> tuple[dict[str, dict[str, Any]], list[tuple[str, str]]]:
@@ -130,9 +161,10 @@ class _Run:
                     if error is None:
                         rows[job.name] = future.result()
                         self.tell({"event": "row", "job": job.name, "row": rows[job.name]})
-                    elif isinstance(error, (ValueError, FloatingPointError)):
-                        missing.append((job.name, str(error)))
-                        self.tell({"event": "failed", "job": job.name, "reason": str(error)})
+                    elif isinstance(error, (ValueError, ArithmeticError, RuntimeError)):
+                        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+                        missing.append((job.name, reason))
+                        self.tell({"event": "failed", "job": job.name, "reason": reason})
                     else:
                         raise error
         finally:
@@ -148,8 +180,9 @@ class _Run:
                 raise Interrupted
             self.tell({"event": "epoch", "job": job.name, **record})
 
-        with self.locks[job.case]:
-            case = self.cases.get(job.case) or self.cases.setdefault(job.case, make_case(job, self.settings, self.key))
+        if self.stop.is_set():
+            raise Interrupted
+        case = self._case(job)
         key = child(self.key, job.split.shift, job.split.domain, "seed", job.seed)
         row, arrays = run_job(job, case, self.settings, key, epoch)
         certificate = {k: v for k, v in dataclasses.asdict(case.certificate).items() if k not in row}
@@ -166,6 +199,19 @@ class _Run:
             row["predictions"] = f"predictions/{job.name}.npz"
             _save(self.run_dir, job, row, arrays)
         return row
+
+    def _case(self, job: Job) -> Case:
+        """What all methods share on the job's split, made once; a failure is the failure of every job on it."""
+        with self.locks[job.case]:
+            if job.case not in self.cases:
+                try:
+                    self.cases[job.case] = make_case(job, self.settings, self.key)
+                except ValueError as error:
+                    self.cases[job.case] = error
+        case = self.cases[job.case]
+        if isinstance(case, ValueError):
+            raise case
+        return case
 
 
 def make_case(job: Job, settings: StressTest, key: jax.Array) -> Case:
@@ -191,11 +237,16 @@ def make_case(job: Job, settings: StressTest, key: jax.Array) -> Case:
         test_target=target_per_atom(split.test_outside, label),
         key=child(key, "certificate"),
     )
-    return Case(certificate, *said[0], *second, label)
+    return Case(certificate, said[0][0], said[0][1], second[0], second[1], label)
 
 
 def _jobs(splits: list[Split], methods: Mapping[str, Learner], settings: StressTest) -> list[Job]:
-    return [
+    """All jobs, in the order of the report.
+
+    Raises:
+      ValueError: If two have the same name: two shifts that hold out the same domain under the same name.
+    """
+    jobs = [
         Job(
             case=i,
             split=split,
@@ -210,6 +261,11 @@ def _jobs(splits: list[Split], methods: Mapping[str, Learner], settings: StressT
         for place, (name, learner) in enumerate(methods.items())
         for seed in range(settings.seeds)
     ]
+    names = [job.name for job in jobs]
+    if len(set(names)) < len(names):
+        twice = next(job for job in jobs if names.count(job.name) > 1)
+        raise ValueError(f"shift {twice.split.shift!r} with {twice.split.domain!r} held out occurs twice; name every shift once")
+    return jobs
 
 
 def _dealt_column(split: Split, learner: Learner) -> str:
@@ -244,5 +300,11 @@ def _save(run_dir: Path, job: Job, row: dict[str, Any], arrays: dict[str, np.nda
 
 
 def _load_row(run_dir: Path, job: Job) -> dict[str, Any] | None:
+    """The row on disk, or None where it is absent, cut short, or without its predictions: such a row is run again."""
     path = run_dir / "rows" / f"{job.name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not (path.exists() and (run_dir / "predictions" / f"{job.name}.npz").exists()):
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        return None

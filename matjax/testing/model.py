@@ -207,7 +207,7 @@ def _obvious(variables: Any, batch: Graph, positions: jax.Array, *, model: Model
         x = jnp.einsum("nij,nj->ni", deform[node_owner], positions)
         vectors = x[batch.receivers] - x[batch.senders] + jnp.einsum("eij,ej->ei", deform[edge_owner], image)
         said: Any = model.apply(variables, batch._replace(edges=batch.edges._replace(vectors=vectors)))
-        return jnp.sum(jnp.where(batch.globals.mask, said.energy, 0.0))
+        return jnp.sum(jnp.where(batch.globals.mask, jnp.asarray(said.energy), 0.0))
 
     force, strain = jax.grad(energy, (0, 1))(positions, jnp.zeros((n_graph, 3, 3)))
     return -force, strain
@@ -229,7 +229,7 @@ def _slopes(variables: Any, batch: Graph, *, model: Model) -> Any:
 
     def loss(params: Any) -> jax.Array:
         said: Any = evaluate(model, {**variables, "params": params}, batch, derivatives=("forces",))
-        return jnp.sum(jnp.where(batch.globals.mask, said.energy, 0.0) ** 2) + jnp.sum(said.forces**2)
+        return jnp.sum(jnp.where(batch.globals.mask, jnp.asarray(said.energy), 0.0) ** 2) + jnp.sum(jnp.square(said.forces))
 
     return jax.grad(loss)(variables["params"])
 

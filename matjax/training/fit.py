@@ -81,7 +81,7 @@ def fit(
       ValueError: If the state in run_dir belongs to other settings, crystals or another key.
     """
     history: list[dict[str, float]] = []
-    settings = _digest(task, members, plan, model, key)
+    settings = _digest(task, members, plan, model, key) if run_dir is not None else ""
     best, best_error = jax.device_get(members.average), np.inf
     if run_dir is not None and (found := load_state(run_dir, members, best, settings)) is not None:
         members, best, history = found
@@ -100,6 +100,8 @@ def fit(
             n_batch += 1
         _check_skipped(np.asarray(members.skipped) - before, n_batch, np.asarray(members.culprit), task.names)
         error = validation_error(task, members.average, model)
+        if not np.isfinite(error):
+            raise FloatingPointError("the validation error is not finite; look for a broken structure among the validation crystals")
         if error < best_error or task.last:
             best, best_error = jax.device_get(members.average), error
         risk = float(np.mean(metrics["risk"]))

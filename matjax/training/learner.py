@@ -17,7 +17,7 @@ from matjax.graph import Shape, batches, pack, shape_for, to_graph
 from matjax.keys import child
 from matjax.nn import Equivariant
 from matjax.risk import Risk, RiskShape
-from matjax.thermo import fit_references
+from matjax.thermo import References, fit_references
 from matjax.training.fit import Reporter, Task, fit
 from matjax.training.labelling import N_DOMAIN, Labelling, domain_names
 from matjax.training.loss import Loss
@@ -99,6 +99,8 @@ class GraphLearner:
         labelling = Labelling(label, references, column, names, self.model.cutoff)
         train = labelling.graphs(visible.train, held_from=held_from)
         if self.use_target:
+            if not len(visible.target):
+                raise ValueError("use_target is on but the split has no target crystals; set sizes.target above 0")
             train += labelling.unlabelled(visible.target, first=len(train))
         validation = labelling.graphs(visible.validation)
         degree = sum(int(g.n_edge[0]) for g in train) / sum(int(g.n_node[0]) for g in train)
@@ -107,6 +109,9 @@ class GraphLearner:
         shape = Shape(*self.shape) if self.shape else shape_for(train + validation, self.batch_size)
         constants = {"average_degree": jnp.float32(degree), "scale": jnp.float32(_scale(train))}
         derivatives = tuple(d for d in ("forces", "stress") if d in taught.has)
+        own = None
+        if held_from is not None:  # a member's references must not know the domains that are held from it
+            own = self._own_references(visible.train, label, references, held_from)
         task = Task(
             train=train,
             validation=validation,
@@ -114,20 +119,27 @@ class GraphLearner:
             constants=constants,
             derivatives=derivatives,
             n_epoch=self.n_epoch,
-            patience=self.patience,
+            patience=0 if held_from is not None else self.patience,
             members_per_step=self.members_per_step,
             names=visible.train.ids + (visible.target.ids if self.use_target else ()),
             last=held_from is not None,  # validation crystals share domains with those held from a member
         )
-        params, history = self._train(task, key, run_dir, report)
-        return GraphPredictor(self.model, params, constants, references, taught, shape, history)
+        params, history = self._train(task, own, key, run_dir, report)
+        return GraphPredictor(self.model, params, constants, references, taught, shape, history, own)
 
     def shape_for(self, dataset: Dataset) -> GraphLearner:
         """The same learner with its batch shape fixed for this data set, so that every split of it shares one program."""
         graphs = [to_graph(c, cutoff=self.model.cutoff) for c in dataset.crystals]
         return dataclasses.replace(self, shape=tuple(shape_for(graphs, self.batch_size)))
 
-    def _train(self, task: Task, key: jax.Array, run_dir: Path | None, report: Reporter | None):
+    def _own_references(self, train: Dataset, label: str, common: References, held_from: np.ndarray) -> np.ndarray:
+        """What each member's references add to the common ones [n_member, n_element]."""
+        rows = [np.flatnonzero((held_from >> m) & 1 == 0) for m in range(self.members)]
+        parts = [train.select(seen) for seen in rows]
+        fitted = [fit_references(p.crystals, target_per_atom(p, label), physical=self.model.physical) for p in parts]
+        return np.stack([f.energies - common.energies for f in fitted])
+
+    def _train(self, task: Task, own: np.ndarray | None, key: jax.Array, run_dir: Path | None, report: Reporter | None):
         first = pack(task.train[:1], task.shape, cutoff=self.model.cutoff)
         n_step = float(self.n_epoch * sum(1 for _ in batches(task.train, task.shape, cutoff=self.model.cutoff)))
         plan = Plan(self.loss, self.risk, self.optimizer, n_step, self.ema, self.bootstrap)
@@ -135,6 +147,8 @@ class GraphLearner:
         keys = jax.random.key_data(jax.random.split(k_init, self.members))
         n_feature = jax.eval_shape(lambda g: self.model.init_with_output(jax.random.key(0), g)[0].features, first).shape[-1]
         members = init_members(keys, first, plan, model=self.model, risk_shape=RiskShape(N_DOMAIN, n_feature))
+        if own is not None:
+            members = members._replace(reference=jnp.asarray(own, jnp.float32))
         return fit(task, members, plan, self.model, k_order, run_dir=run_dir, report=report)
 
 
@@ -142,5 +156,6 @@ def _scale(graphs: Sequence[Graph]) -> float:
     """EV per unit of the network: root mean square force where there are forces, else spread of the energy per atom."""
     forces = [g.nodes.forces for g in graphs if g.globals.has_forces[0]]
     energies = np.array([g.globals.energy[0] / g.n_node[0] for g in graphs if g.globals.has_energy[0]])
-    value = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else float(energies.std())
+    size = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else 0.0
+    value = max(size, float(energies.std()))
     return value if np.isfinite(value) and value > 1e-6 else 1.0

@@ -17,7 +17,7 @@ class Loss:
     """Weighted sum of energy, force and stress errors, dimensionless, one number per crystal.
 
     Errors are divided by the model's scale (eV) before they are weighed: energy per atom by scale, forces by scale / Å,
-    stress by scale / Å³.
+    stress times volume per atom (eV per atom and unit strain) by scale.
 
     Attributes:
       energy: Weight of the energy per atom.
@@ -58,7 +58,7 @@ class Loss:
         if output.forces is not None:
             loss = loss + self.forces * _mean_over_atoms(self._penalty((output.forces - graph.nodes.forces) / scale), graph) * g.has_forces
         if output.stress is not None:
-            loss = loss + self.stress * jnp.mean(self._penalty((output.stress - g.stress) / scale), axis=(1, 2)) * g.has_stress
+            loss = loss + self.stress * self._stress(output.stress - g.stress, graph, scale) * g.has_stress
         labelled = g.mask & (g.has_energy + g.has_forces + g.has_stress > 0)
         return Outcome(loss, output.features, output.log_variance, error, g.domain, g.weight, labelled, g.mask)
 
@@ -69,6 +69,10 @@ class Loss:
             raise ValueError("loss shape 'nll' needs a model with a variance head; set model.variance = true")
         bounded = jnp.clip(log_variance, -8.0, 4.0)
         return 0.5 * (jnp.exp(-bounded) * error**2 + bounded)
+
+    def _stress(self, error: jax.Array, graph: Graph, scale: jax.Array) -> jax.Array:
+        volume_per_atom = graph.globals.volume / jnp.maximum(graph.n_node, 1)
+        return jnp.mean(self._penalty(error * volume_per_atom[:, None, None] / scale), axis=(1, 2))
 
     def _penalty(self, error: jax.Array) -> jax.Array:
         if self.shape == "mae":

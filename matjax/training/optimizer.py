@@ -16,7 +16,7 @@ def warmup_cosine(peak: float | jax.Array, n_step: float | jax.Array, warmup: fl
     """Linear warm-up over the first `warmup` of the steps, then half a cosine down to zero."""
 
     def schedule(count: jax.typing.ArrayLike) -> jax.Array:
-        done = jnp.asarray(count, jnp.float32) / n_step
+        done = (jnp.asarray(count, jnp.float32) + 1) / n_step
         rise = jnp.minimum(done / warmup, 1.0)
         fall = 0.5 * (1 + jnp.cos(jnp.pi * jnp.clip((done - warmup) / (1 - warmup), 0.0, 1.0)))
         return peak * jnp.where(done < warmup, rise, fall)

@@ -29,6 +29,7 @@ class GraphPredictor:
       supervision: What it was trained on.
       shape: Batch shape; a crystal that does not fit gets a shape of its own.
       history: One record per epoch of training.
+      own_references: Added to the references of each member [n_member, n_element], eV/atom; None but in cross-fitting.
     """
 
     model: Model
@@ -38,6 +39,7 @@ class GraphPredictor:
     supervision: Supervision
     shape: Shape
     history: tuple[dict[str, float], ...] = ()
+    own_references: np.ndarray | None = None
 
     def __call__(self, crystals: Sequence[Crystal], *, derivatives: tuple[str, ...] = ()) -> Prediction:
         """Predicts crystals.
@@ -60,7 +62,7 @@ class GraphPredictor:
         joined = {k: np.concatenate([p[k] for p in parts], axis=0 if k == "features" else 1) for k in parts[0]}
         log_variance = joined.get("log_variance")
         return Prediction(
-            samples=joined["energy"] / n_atom + self.references.per_atom(crystals)[None],
+            samples=joined["energy"] / n_atom + self._reference(crystals),
             noise=None if log_variance is None else float(self.constants["scale"]) * np.sqrt(np.exp(log_variance).mean(0)),
             features=joined["features"],
             forces=joined.get("forces"),
@@ -70,9 +72,18 @@ class GraphPredictor:
             unit=self.supervision.unit,
         )
 
+    def _reference(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """References per atom [n_member or 1, n]."""
+        common = self.references.per_atom(crystals)[None]
+        if self.own_references is None:
+            return common
+        return common + np.stack([References(own).per_atom(crystals) for own in self.own_references])
+
     def member(self, number: int) -> Callable[[Sequence[Crystal]], Prediction]:
         """One member as a predictor of its own, with its own features; it shares the ensemble's compiled program."""
-        first = dataclasses.replace(self, params=jax.tree.map(lambda x: np.roll(x, -number, axis=0), self.params))
+        turn = lambda x: np.roll(x, -number, axis=0)
+        own = None if self.own_references is None else turn(self.own_references)
+        first = dataclasses.replace(self, params=jax.tree.map(turn, self.params), own_references=own)
 
         def predict(crystals: Sequence[Crystal]) -> Prediction:
             said = first(crystals)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from matjax.config import spec
+from matjax.data.elements import N_ELEMENT
 from matjax.nn import Model, evaluate
 from matjax.risk import Risk, RiskShape
 from matjax.training.loss import Loss
@@ -47,13 +48,15 @@ class Plan:
 class Member(NamedTuple):
     """State of one member; an ensemble is this with a leading axis.
 
-    number: its place; key: raw key data; params, average: trained and averaged parameters; risk_params, risk_memory; two
+    number: its place; key: raw key data; reference [n_element]: added to the common references, eV/atom, zero but in
+    cross-fitting; params, average: trained and averaged parameters; risk_params, risk_memory; two
     optimizer states; step; skipped: updates skipped for non-finite gradients; culprit: row of the last crystal whose loss
     was not finite, -1 if none.
     """
 
     number: jax.Array
     key: jax.Array
+    reference: jax.Array
     params: Any
     average: Any
     risk_params: Any
@@ -77,6 +80,7 @@ def init_members(keys: jax.Array, graph: Graph, plan: Plan, *, model: Model, ris
     return Member(
         number=jnp.arange(n_member, dtype=jnp.int32),
         key=k_own,
+        reference=jnp.zeros((n_member, N_ELEMENT + 1), jnp.float32),
         params=params,
         average=jax.tree.map(jnp.copy, params),
         risk_params=risk_params,
@@ -125,7 +129,8 @@ class Gradient(NamedTuple):
 
 
 def _gradient(member: Member, *, constants: Any, graph: Graph, plan: Plan, model: Model, derivatives: tuple[str, ...]) -> Gradient:
-    graph = graph._replace(globals=graph.globals._replace(weight=_weights(member, graph, plan.bootstrap)))
+    energy = graph.globals.energy - _reference_energy(member, graph) * graph.globals.has_energy
+    graph = graph._replace(globals=graph.globals._replace(weight=_weights(member, graph, plan.bootstrap), energy=energy))
 
     def objective(params: Any, risk_params: Any) -> tuple[jax.Array, Any]:
         output = evaluate(model, {"params": params, "constants": constants}, graph, derivatives=derivatives)
@@ -156,6 +161,14 @@ def _update(member: Member, gradient: Gradient, *, plan: Plan) -> Member:
     kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, member)
     skipped = member.skipped + (~finite).astype(jnp.int32)
     return kept._replace(step=member.step + 1, skipped=skipped, culprit=jnp.where(finite, member.culprit, gradient.culprit))
+
+
+def _reference_energy(member: Member, graph: Graph) -> jax.Array:
+    """What the member's own references add to the common ones [n_graph], eV."""
+    n_graph = graph.n_node.shape[0]
+    owner = jnp.repeat(jnp.arange(n_graph), graph.n_node, total_repeat_length=graph.nodes.mask.shape[0])
+    atomic = jnp.where(graph.nodes.mask, member.reference[graph.nodes.numbers], 0.0)
+    return jax.ops.segment_sum(atomic, owner, n_graph, indices_are_sorted=True)
 
 
 def _weights(member: Member, graph: Graph, bootstrap: float | jax.Array) -> jax.Array:

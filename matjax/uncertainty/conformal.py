@@ -118,8 +118,9 @@ class LeaveDomainOut:
     Both need ceil(1/(1 - level)) - 1 domains (9 for 90%). With fewer the largest of the domains' own factors is taken
     (never below the pooled one), and `guarantee` says what little that promises. Condition: the new domain is drawn
     like the calibration domains. A domain of another type (a laboratory where anions were calibrated) is outside it.
-    Errors come from models that saw one domain less than the final one; the theorem is for a single model, so with
-    refitted models the statement is approximate, usually on the safe side.
+    Errors come from models that were refitted without the domain, the interval is used with the final model; the theorem
+    is for a single model, so the statement is approximate: conservative in that a refitted member saw less data than the
+    ensemble, not in that its scale (a latent distance in its own space) need not be comparable.
 
     Attributes:
       level: Wanted coverage, in (0, 1).

@@ -1,7 +1,9 @@
 """Errors on domains that a model did not see, from inside the training set: what leave-domain-out conformal calibrates on.
 
 The training domains are dealt to the members of one ensemble; each member is kept from its own share. One fit, at the
-price of an ordinary one, so gives an error for every crystal by a member to which its domain was new.
+price of an ordinary one, so gives errors by members to which the domain was new: its crystals are in neither their
+training batches nor their reference energies. (Two numbers are common to all members: the scale of the label and the
+mean number of neighbours.)
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from matjax.data.domains import domain_labels, element_counts
+from matjax.data.domains import UNKNOWN, domain_labels, element_counts
 from matjax.data.elements import SYMBOLS
 from matjax.data.matched import join
 from matjax.keys import child, generator
@@ -22,7 +24,8 @@ from matjax.types import Crystal, Dataset, Prediction, Visible
 from matjax.uncertainty.novelty import NearestNeighbours, Novelty
 
 FEWEST = 10  # crystals in a domain that is dealt
-MOST = 0.4  # share of the training crystals that one member may be kept from
+MOST = 0.4  # share of the training crystals that one member may be kept from, if that is more than one domain
+LARGEST = 0.8  # share of the training crystals in a domain that is dealt: the others must suffice to train on
 
 
 class TooFewDomains(ValueError):
@@ -71,7 +74,7 @@ def memberships(dataset: Dataset, column: str) -> dict[str, np.ndarray]:
         counts = element_counts(dataset)
         return {SYMBOLS[z]: counts[:, z] > 0 for z in np.flatnonzero(counts.sum(0))}
     labels = domain_labels(dataset, column)
-    return {str(name): labels == name for name in np.unique(labels)}
+    return {str(name): labels == name for name in np.unique(labels) if name != UNKNOWN}
 
 
 def deal(groups: dict[str, np.ndarray], members: int, key: jax.Array) -> list[tuple[str, ...]]:
@@ -80,9 +83,10 @@ def deal(groups: dict[str, np.ndarray], members: int, key: jax.Array) -> list[tu
     Raises:
       TooFewDomains: If fewer than two domains are large enough.
     """
-    large = [name for name, inside in groups.items() if FEWEST <= inside.sum() < len(inside)]
+    large = [name for name, inside in groups.items() if FEWEST <= inside.sum() <= LARGEST * len(inside)]
     if len(large) < 2:
         raise TooFewDomains(f"{len(large)} domains of at least {FEWEST} crystals; leaving domains out needs two or more")
+    members = min(members, 31)  # bits of an int32
     order = generator(child(key, "deal")).permutation(sorted(large))
     hands: list[list[str]] = [[] for _ in range(members)]
     held = [np.zeros(len(next(iter(groups.values()))), bool) for _ in range(members)]

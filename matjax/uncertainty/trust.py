@@ -80,7 +80,7 @@ class Judgement:
     """What is said of each crystal beside its prediction; every array is [n].
 
     std: predicted standard deviation, recalibrated inside; half_width: split conformal, label's unit; half_width_outside:
-    leave-domain-out, or None; score: shift score; flag; reason: why flagged, "" where not.
+    leave-domain-out, never below the other, or None; score: shift score; flag; reason: why flagged, "" where not.
     """
 
     std: np.ndarray
@@ -123,11 +123,13 @@ class FittedTrust:
         score = self.combined.score(distance, prediction.std)
         parts = {"latent distance": distance, "ensemble spread": prediction.std}
         scale = prediction.total_std if self.scaled else np.ones(len(prediction))
-        outside = None if self.interval_outside is None else self.interval_outside.half_width(distance)
+        half_width = self.interval.half_width(scale)
+        # An interval for any domain is never narrower than the one for the training domains.
+        outside = None if self.interval_outside is None else np.maximum(self.interval_outside.half_width(distance), half_width)
         flag = self.flag.flagged(score, crystals)
         return Judgement(
             self.factor * prediction.total_std,
-            self.interval.half_width(scale),
+            half_width,
             outside,
             score,
             flag,
