@@ -46,7 +46,7 @@ def stress_test(
     shifts: Iterable[Shift],
     *,
     settings: StressTest | None = None,
-    run_dir: Path | None = None,
+    run_dir: Path | str | None = None,
     workers: int | None = None,
     report: Reporter | None = None,
     key: jax.Array,
@@ -66,7 +66,7 @@ def stress_test(
     Returns:
       The report. Rows of a method that failed are in `missing`, with the reason.
     """
-    settings = settings or StressTest()
+    settings, run_dir = settings or StressTest(), None if run_dir is None else Path(run_dir)
     methods = dict(learners) if isinstance(learners, Mapping) else {"learner": learners}
     tell = report or (lambda event: None)
     dataset = labelled(dataset, common_label(methods, dataset))
