@@ -50,7 +50,8 @@ SECTIONS = (
     Section(
         "reliability",
         "Is the spread honest?",
-        "Share of errors within ± z standard deviations of {method}, members’ spread and noise together, against the share that a "
+        "Share of errors within ± z standard deviations of {method} (spread and noise, times one factor fitted on calibration crystals "
+        "inside), against the share that a "
         "Gaussian promises. Below the diagonal is overconfident. The area between curve and diagonal is 0 when calibrated and 0.5 at "
         "worst.",
         "Reliability curves inside and outside",
