@@ -8,7 +8,7 @@ from matjax.stress_test import StressTest, StressTestConfig
 from matjax.training.learner import GraphLearner
 
 BUDGETS = {
-    "quick": "Quick: 300 training crystals, 6 epochs, one seed; only the first method gets second fits. For a look, not for a claim.",
+    "quick": "Quick: 400 training crystals, 8 epochs, one seed; only the first method gets second fits. For a look, not for a claim.",
     "default": "Budgeted subset: 1,000 training crystals, few shifts, one seed; second fits for the first method. --full runs it all.",
     "full": "Full: all training crystals, every domain of at least 50 crystals, three seeds, second fits for every method.",
 }
@@ -29,7 +29,7 @@ def preset(size: str, data: str, n: int) -> StressTestConfig:
     Parts that are only looked at are capped: a few hundred crystals tell an error to a few percent.
     """
     known, full = data == "flla", size == "full"
-    max_train, n_epoch, most = {"quick": (300, 6, 200), "default": (1000, 12, 300), "full": (None, 20, None)}[size]
+    max_train, n_epoch, most = {"quick": (400, 8, 200), "default": (1000, 12, 300), "full": (None, 20, None)}[size]
     share = lambda cap: min(0.1, cap / n) if most else 0.1
     fewest = min(0.3, 40 / n)  # intervals and the flag need two dozen calibration crystals, after a large domain is held out
     sizes = Sizes(

@@ -17,7 +17,7 @@ from matjax.data.matched import matched
 from matjax.keys import child
 from matjax.stress_test import metrics
 from matjax.stress_test.baselines import CompositionForest, CompositionRidge, CompositionTrees
-from matjax.stress_test.certificate import Certificate
+from matjax.stress_test.case import Case
 from matjax.stress_test.rows import Part, arrays, metrics_row
 from matjax.training.supervision import target_per_atom
 from matjax.types import Dataset, Prediction, Split, Visible
@@ -66,18 +66,6 @@ class StressTest:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Case:
-    """What all methods share on one split: its certificate, the baseline's predictions inside and outside, the second one's errors."""
-
-    certificate: Certificate
-    baseline_inside: np.ndarray
-    baseline_outside: np.ndarray
-    second_in: float
-    second_out: float
-    label: str
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Job:
     """One method, one split, one seed.
 
@@ -87,6 +75,7 @@ class Job:
       method: Name of the method.
       learner: Its learner.
       seed: Number of the fit.
+      label: Label that is learned.
       matched: Run the matched second fit.
       leave_domain_out: Run the leave-domain-out second fit.
       column: Domain column that is dealt in the leave-domain-out fit.
@@ -97,6 +86,7 @@ class Job:
     method: str
     learner: Learner
     seed: int
+    label: str
     matched: bool
     leave_domain_out: bool
     column: str

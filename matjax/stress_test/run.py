@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import threading
@@ -18,9 +17,9 @@ import numpy as np
 from matjax.data.shifts import Shift
 from matjax.data.suggest import suggest_domain
 from matjax.keys import child
-from matjax.stress_test import metrics
-from matjax.stress_test.certificate import certify
-from matjax.stress_test.job import Case, Job, Learner, StressTest, run_job
+from matjax.stress_test.case import Case, make_case
+from matjax.stress_test.job import Job, Learner, StressTest, run_job
+from matjax.stress_test.store import load_row, save_row
 from matjax.training.supervision import default_label, target_per_atom
 from matjax.types import Dataset, Split
 from matjax.uncertainty.conformal import n_domain_needed
@@ -69,12 +68,13 @@ def stress_test(
     settings, run_dir = settings or StressTest(), None if run_dir is None else Path(run_dir)
     methods = dict(learners) if isinstance(learners, Mapping) else {"learner": learners}
     tell = report or (lambda event: None)
-    dataset = labelled(dataset, common_label(methods, dataset))
+    label = common_label(methods, dataset)
+    dataset = labelled(dataset, label)
     splits = [split for shift in shifts for split in shift(dataset, child(key, "splits"))]
     for split in splits:
         check_calibration(split, settings)
-    jobs = _jobs(splits, methods, settings)
-    done = {job.name: row for job in jobs if run_dir is not None and (row := _load_row(run_dir, job)) is not None}
+    jobs = _jobs(splits, methods, label, settings)
+    done = {job.name: row for job in jobs if run_dir is not None and (row := load_row(run_dir, job)) is not None}
     todo = [job for job in jobs if job.name not in done]
     tell(
         {
@@ -197,7 +197,7 @@ class _Run:
         }
         if self.run_dir is not None:
             row["predictions"] = f"predictions/{job.name}.npz"
-            _save(self.run_dir, job, row, arrays)
+            save_row(self.run_dir, job, row, arrays)
         return row
 
     def _case(self, job: Job) -> Case:
@@ -205,7 +205,7 @@ class _Run:
         with self.locks[job.case]:
             if job.case not in self.cases:
                 try:
-                    self.cases[job.case] = make_case(job, self.settings, self.key)
+                    self.cases[job.case] = make_case(job.split, job.label, self.settings.baseline, self.settings.second_baseline, self.key)
                 except ValueError as error:
                     self.cases[job.case] = error
         case = self.cases[job.case]
@@ -214,33 +214,7 @@ class _Run:
         return case
 
 
-def make_case(job: Job, settings: StressTest, key: jax.Array) -> Case:
-    """Certificate and baseline of a split."""
-    split = job.split
-    label = getattr(job.learner, "label", "") or default_label(split.train)
-    target = target_per_atom(split.train, label)
-    known = np.isfinite(target)
-    crystals = [c for c, ok in zip(split.train.crystals, known, strict=True) if ok]
-    tests = (split.test_inside, split.test_outside)
-    said = [
-        [fitted(test.crystals) for test in tests]
-        for fitted in (
-            settings.baseline.fit(crystals, target[known], child(key, "baseline")),
-            settings.second_baseline.fit(crystals, target[known], child(key, "second baseline")),
-        )
-    ]
-    second = [metrics.mae(p - target_per_atom(test, label)) for p, test in zip(said[1], tests, strict=True)]
-    certificate = certify(
-        split.train.crystals,
-        split.test_outside.crystals,
-        train_target=target,
-        test_target=target_per_atom(split.test_outside, label),
-        key=child(key, "certificate"),
-    )
-    return Case(certificate, said[0][0], said[0][1], second[0], second[1], label)
-
-
-def _jobs(splits: list[Split], methods: Mapping[str, Learner], settings: StressTest) -> list[Job]:
+def _jobs(splits: list[Split], methods: Mapping[str, Learner], label: str, settings: StressTest) -> list[Job]:
     """All jobs, in the order of the report.
 
     Raises:
@@ -253,6 +227,7 @@ def _jobs(splits: list[Split], methods: Mapping[str, Learner], settings: StressT
             method=name,
             learner=learner,
             seed=seed,
+            label=label,
             matched=place < settings.matched and split.shift != "random",
             leave_domain_out=place < settings.leave_domain_out,
             column=_dealt_column(split, learner),
@@ -285,26 +260,3 @@ def _spread(jobs: list[Job], workers: int) -> list[Job]:
         if len(first) < workers and job.method not in {f.method for f in first}:
             first.append(job)
     return first + [job for job in order if job not in first]
-
-
-def _save(run_dir: Path, job: Job, row: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Predictions first, then the row: a row on disk is complete."""
-    for folder in ("rows", "predictions"):
-        (run_dir / folder).mkdir(parents=True, exist_ok=True)
-    predictions, row_file = run_dir / "predictions" / f"{job.name}.npz", run_dir / "rows" / f"{job.name}.json"
-    with open(partial := predictions.with_suffix(".partial"), "wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
-    os.replace(partial, predictions)
-    (partial := row_file.with_suffix(".partial")).write_text(json.dumps(row, indent=1, allow_nan=False), encoding="utf-8")
-    os.replace(partial, row_file)
-
-
-def _load_row(run_dir: Path, job: Job) -> dict[str, Any] | None:
-    """The row on disk, or None where it is absent, cut short, or without its predictions: such a row is run again."""
-    path = run_dir / "rows" / f"{job.name}.json"
-    if not (path.exists() and (run_dir / "predictions" / f"{job.name}.npz").exists()):
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
-        return None
