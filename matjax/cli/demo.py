@@ -14,7 +14,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Randomness of splits and fits.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="The same shape in under three minutes.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Every domain, all crystals, three seeds: a day or two on two cores; resumable.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every domain, all crystals, three seeds: a day or two on two cores; resumable.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is in the run folder first.")] = False,
     workers: Annotated[int | None, typer.Option(help="Rows at the same time; by default one per core.")] = None,
 ) -> None:

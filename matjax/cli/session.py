@@ -106,8 +106,9 @@ def finished(out: Path, jobs: list[str]) -> Report:
     return Report(tuple(rows.values()), tuple((name, "interrupted") for name in jobs if name not in rows))
 
 
-OWN = ("rows", "predictions", "figures", "state", "stress_test.json", "run.json", "report.html", "config.toml")
-"""What a run writes: all that --fresh may delete, with model.safetensors and history.jsonl of `matjax train`."""
+OWN = ("config.toml", "rows", "predictions", "figures", "stress_test.json", "run.json", "report.html")
+OWN_OF_TRAIN = ("ensemble", "leave-domain-out", "model.safetensors", "history.jsonl")
+"""What runs write: all that --fresh may delete."""
 
 
 def claim_folder(out: Path, settings: str, data: str, fresh: bool) -> None:
@@ -122,10 +123,10 @@ def claim_folder(out: Path, settings: str, data: str, fresh: bool) -> None:
     if any(out.iterdir()) and not found.startswith("# matjax "):
         raise ValueError(f"{out} is not empty and holds no run of matjax; choose another --out")
     if fresh:
-        for name in (*OWN, "model.safetensors", "history.jsonl"):
+        for name in (*OWN, *OWN_OF_TRAIN):
             path = out / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    elif found and found != wanted and any((out / name).exists() for name in OWN if name != "config.toml"):
+    elif found and found != wanted and any((out / name).exists() for name in (*OWN[1:], *OWN_OF_TRAIN)):
         raise ValueError(f"{out} holds a run with other settings, data or version; choose another --out, or start over with --fresh")
     replace_text(mark, wanted)
 

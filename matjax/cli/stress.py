@@ -22,7 +22,9 @@ def stress_test(
     out: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run goes on.")] = Path("runs/stress-test"),
     seed: Annotated[int | None, typer.Option(help="Randomness of splits and fits.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few crystals, few epochs: the same shape in minutes.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="All training crystals, every domain, three seeds: a day or two on two cores; resumable.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="All training crystals, every domain, three seeds: a day or two on two cores; resumable.")
+    ] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override one setting, such as learner.n_epoch=20.")] = None,
     workers: Annotated[int | None, typer.Option(help="Rows at the same time; by default one per core.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is in the run folder first.")] = False,

@@ -37,6 +37,7 @@ class AdamW:
       clip: Largest global norm of a gradient.
     """
 
+    kind = "adamw"
     learning_rate: float = 5e-3
     weight_decay: float = 1e-3
     clip: float = 5.0

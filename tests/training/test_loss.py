@@ -52,13 +52,14 @@ def test_is_its_formula(batch, output, shape: str) -> None:
         log_variance = float(output.log_variance[i])
         energy = 0.5 * (error**2 / np.exp(log_variance) + log_variance) if shape == "nll" else of(error)
         forces = np.mean([of(e / SCALE) for e in np.ravel(output.forces[start : start + n] - batch.nodes.forces[start : start + n])])
-        stress = np.mean([of(e / SCALE) for e in np.ravel(output.stress[i] - g.stress[i])])
+        strain = (output.stress[i] - g.stress[i]) * g.volume[i] / n  # eV per atom and unit strain
+        stress = np.mean([of(e / SCALE) for e in np.ravel(strain)])
         has = [(1, 1, 1), (0, 1, 0), (1, 0, 0), (0, 0, 0)][i]
         expected = 2 * energy * has[0] + 3 * forces * has[1] + 5 * stress * has[2] if shape != "nll" else None
         if shape == "nll":  # forces and stress keep Huber's penalty
             huber = lambda values: np.mean([penalty(float(v) / SCALE, "huber", 0.4) for v in np.ravel(values)])
             forces = huber(output.forces[start : start + n] - batch.nodes.forces[start : start + n])
-            expected = 2 * energy * has[0] + 3 * forces * has[1] + 5 * huber(output.stress[i] - g.stress[i]) * has[2]
+            expected = 2 * energy * has[0] + 3 * forces * has[1] + 5 * huber(strain) * has[2]
         assert float(found.loss[i]) == pytest.approx(expected, rel=1e-4, abs=1e-6)
         assert float(found.error[i]) == pytest.approx(error, rel=1e-4)
         start += n
