@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,27 @@ logging.getLogger("absl").setLevel(logging.ERROR)  # orbax narrates every save
 
 def save_state(run_dir: Path, members: Member, best: Any, history: list[dict[str, float]], settings: str) -> None:
     """Saves members, best parameters, history and what they belong to; an interrupted save leaves the one before."""
-    with _manager(run_dir) as manager:
+    with interrupt_afterwards(), _manager(run_dir) as manager:
         tree = {"members": jax.tree.map(np.asarray, members._asdict()), "best": jax.tree.map(np.asarray, best)}
         args = ocp.args.Composite(state=ocp.args.StandardSave(tree), history=ocp.args.JsonSave({"settings": settings, "epochs": history}))
         manager.save(len(history), args=args)
         manager.wait_until_finished()
+
+
+@contextlib.contextmanager
+def interrupt_afterwards() -> Iterator[None]:
+    """Lets ctrl-C wait until a save is complete (in the main thread; elsewhere signals do not arrive)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def load_state(run_dir: Path, members: Member, best: Any, settings: str) -> tuple[Member, Any, list[dict[str, float]]] | None:

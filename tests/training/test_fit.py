@@ -1,12 +1,14 @@
 """The loop: it learns, it can be interrupted, it stops, and it takes no state but its own."""
 
 import dataclasses
+import signal
 
 import jax
 import numpy as np
 import pytest
 
 from matjax.training import AdamW
+from matjax.training.state import interrupt_afterwards
 
 KEY = jax.random.key(0)
 
@@ -83,3 +85,28 @@ def test_a_split_without_labels_or_neighbours_is_refused(learner, visible) -> No
         learner(dataclasses.replace(visible, validation=visible.validation.select([])), KEY)
     with pytest.raises(ValueError, match="raise model.cutoff"):
         dataclasses.replace(learner, model=dataclasses.replace(learner.model, cutoff=0.5))(visible, KEY)
+
+
+def test_ctrl_c_waits_for_a_save() -> None:
+    done, before = [], signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        with interrupt_afterwards():
+            signal.raise_signal(signal.SIGINT)
+            done.append("saved")
+    assert done == ["saved"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_member_is_told_nothing_by_the_crystals_held_from_it(learner, visible) -> None:
+    """Not even by its reference energies: other labels of those crystals leave them as they are."""
+    held = np.zeros(len(visible.train), int)
+    held[:8] = 0b1
+    name = "formation_energy_per_atom"
+    other = np.array(visible.train.labels[name])
+    other[:8] += 3.0
+    changed = dataclasses.replace(visible, train=dataclasses.replace(visible.train, labels={name: other}))
+    short = dataclasses.replace(learner, n_epoch=1)
+    one, two = (short.fit(v, KEY, held_from=held) for v in (visible, changed))
+    total = lambda p: p.references.energies + p.own_references
+    np.testing.assert_allclose(total(one)[0], total(two)[0], atol=1e-9)
+    assert np.abs(total(one)[1] - total(two)[1]).max() > 0.1
