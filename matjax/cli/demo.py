@@ -25,7 +25,7 @@ def demo(
     Trains inside some domains and tests outside: a random split as control, nitrides out, cubic crystals out, fluorine
     out; empirical risk beside two robust risks and a composition baseline. Open `report.html` at the end.
     """
-    from matjax.cli.presets import BUDGETS, preset
+    from matjax.cli.presets import budget, preset
     from matjax.cli.session import run_stress_test
     from matjax.data import load
     from matjax.override import override
@@ -35,13 +35,14 @@ def demo(
     size = "quick" if quick else "full" if full else "default"
     out = out.with_name(f"{out.name}-{size}") if size != "default" and out == Path("runs/demo") else out
     dataset = load("flla")
+    settings = override(preset(size, "flla", len(dataset)), [f"seed={seed}"])
     report = run_stress_test(
-        override(preset(size, "flla", len(dataset)), [f"seed={seed}"]),
+        settings,
         dataset,
         out,
         title="How far can it be trusted? An equivariant ensemble on 3,938 DFT crystals",
         command=shlex.join(["matjax", *sys.argv[1:]]),
-        budget=BUDGETS[size],
+        budget=budget(size, settings),
         fresh=fresh,
         workers=workers,
     )

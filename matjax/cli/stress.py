@@ -44,7 +44,7 @@ def stress_test(
     `matjax stress-test --print-config > mine.toml; matjax stress-test mine.toml`
     """
     from matjax.cli.doctor import parse_units
-    from matjax.cli.presets import BUDGETS, preset
+    from matjax.cli.presets import budget, preset
     from matjax.cli.session import run_stress_test
     from matjax.data import load
     from matjax.data.embedded import NAMED
@@ -63,21 +63,20 @@ def stress_test(
     given = None if source in NAMED else asked  # the labels of an embedded set are known
     dataset = load(source, format=format, label=given, units=parse_units(units) or None, targets=targets)
     changes = {"data": source, "label": label, "seed": seed}
-    settings = named or preset(size, source, len(dataset))
+    settings = named or preset(size, source, len(dataset), forces="forces" in dataset.labels)
     settings = override(settings, [f"{k}={v}" for k, v in changes.items() if v is not None] + (set_ or []))
     if settings.data != source:
         raise ValueError(f"--set data={settings.data} comes too late, {source} is read already; use --data {settings.data}")
     if print_config:
         typer.echo(to_toml(settings))
         return
-    budget = "Sizes as the settings say." if named else BUDGETS[size]
     report = run_stress_test(
         settings,
         dataset,
         out,
         title=f"Stress test of {dataset.metadata.name}",
         command=shlex.join(["matjax", *sys.argv[1:]]),
-        budget=budget,
+        budget="Sizes as the settings say." if named else budget(size, settings),
         fresh=fresh,
         workers=workers,
     )

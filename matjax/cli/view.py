@@ -59,15 +59,16 @@ def show_rows(console: Console, report: Report) -> None:
     """The table of the report, short."""
     table = Table(title=f"Mean absolute error ({report.rows[0]['unit']}) and coverage of {report.rows[0]['level']:.0%} intervals")
     for head in ("left out", "method"):
-        table.add_column(head, no_wrap=True)
-    for head in ("error in", "out", "base in", "out", "cover in", "out", "LDO"):
-        table.add_column(head, justify="right")
+        table.add_column(head, overflow="fold")
+    for head in ("error\nin → out", "baseline\nin → out", "coverage\nin → out", "LDO\nout"):
+        table.add_column(head, justify="right", no_wrap=True)
     number = lambda value, form=".3f": "—" if value is None else format(value, form)
+    pair = lambda r, name, form=".3f": f"{number(r[f'{name}_in'], form)} → {number(r[f'{name}_out'], form)}"
     for r in report.rows:
-        red = r["shift"] == "random" and r["mae_in"] > r["baseline_in"]
-        error = f"[red]{number(r['mae_in'])}[/]" if red else number(r["mae_in"])
-        errors = (error, number(r["mae_out"]), number(r["baseline_in"]), number(r["baseline_out"]))
+        error = pair(r, "mae")
+        if r["shift"] == "random" and r["mae_in"] > r["baseline_in"]:
+            error = f"[red]{error}[/]"
         table.add_row(
-            r["domain"], r["method"], *errors, *(number(r[k], ".0%") for k in ("coverage_in", "coverage_out", "coverage_out_ldo"))
+            r["domain"], r["method"], error, pair(r, "baseline"), pair(r, "coverage", ".0%"), number(r["coverage_out_ldo"], ".0%")
         )
     console.print(table)
