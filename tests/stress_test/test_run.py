@@ -83,7 +83,9 @@ def test_an_interrupted_run_goes_on_to_the_same_rows(finished, flla: Dataset, tm
     assert 0 < kept < 4
     resumed = stress_test(METHODS, flla, SHIFTS, **arguments)
     for mine, theirs in zip(resumed.rows, finished[1].rows, strict=True):
-        assert {k: v for k, v in mine.items() if k != "seconds"} == {k: v for k, v in theirs.items() if k != "seconds"}
+        for name in mine.keys() - {"seconds"}:  # the ridges' BLAS sums in another order with another number of threads
+            close = pytest.approx(theirs[name], rel=1e-9) if isinstance(theirs[name], float) else theirs[name]
+            assert mine[name] == close, name
 
 
 def test_a_failing_method_is_named_and_the_others_finish(flla: Dataset) -> None:
