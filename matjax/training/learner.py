@@ -153,7 +153,7 @@ class GraphLearner:
 
 
 def _scale(graphs: Sequence[Graph]) -> float:
-    """EV per unit of the network: root mean square force where there are forces, else spread of the energy per atom."""
+    """Energy per unit of the network, eV: the larger of the root mean square force (times 1 Å) and the spread per atom."""
     forces = [g.nodes.forces for g in graphs if g.globals.has_forces[0]]
     energies = np.array([g.globals.energy[0] / g.n_node[0] for g in graphs if g.globals.has_energy[0]])
     size = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else 0.0
