@@ -115,11 +115,11 @@ def fit(
 
 
 def _digest(task: Task, members: Member, plan: Plan, model: Model, key: jax.Array) -> str:
-    """What a saved state belongs to: settings, number of members, seed, crystals and labels (patience may change)."""
+    """What a saved state belongs to: settings, members as they start, seed, crystals and labels (patience may change)."""
     settings = (model, plan, len(members.number), jax.random.key_data(key).tolist(), task.names, task.shape, task.derivatives, task.last)
     digest = hashlib.sha256(repr(settings).encode())
-    for graph in (*task.train, *task.validation):
-        for array in jax.tree.leaves((graph.edges, graph.nodes, graph.globals)):
+    for part in (members.params, *((g.edges, g.nodes, g.globals) for g in (*task.train, *task.validation))):
+        for array in jax.tree.leaves(part):
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

@@ -76,6 +76,7 @@ class GraphLearner:
         key: jax.Array,
         *,
         held_from: np.ndarray | None = None,
+        start: GraphPredictor | None = None,
         run_dir: Path | None = None,
         report: Reporter | None = None,
     ) -> GraphPredictor:
@@ -85,16 +86,21 @@ class GraphLearner:
           visible: Training, validation and target crystals.
           key: Randomness of the fit.
           held_from: Bit mask per training crystal [n_train]: bit m keeps it from member m (cross-fitting over domains).
+          start: Ensemble to go on from, with the same model and number of members: its parameters, references, scale and batch
+            shape are kept, its optimizer is not.
           run_dir: Where to keep a state that can be resumed.
           report: Called with a record per epoch.
 
         Raises:
-          ValueError: If labels are missing, the set is empty, or the cutoff leaves every atom alone.
+          ValueError: If labels are missing, the set is empty, the cutoff leaves every atom alone, or `start` is another model.
         """
+        if start is not None:
+            self._check_start(start)
         label = self.label or default_label(visible.train)
         taught = supervision(visible.train, label)
         column = self.domain or suggest_domain(visible.train)
-        references = fit_references(visible.train.crystals, target_per_atom(visible.train, label), physical=self.model.physical)
+        fitted = lambda: fit_references(visible.train.crystals, target_per_atom(visible.train, label), physical=self.model.physical)
+        references = fitted() if start is None else start.references
         names = domain_names(domain_labels(visible.train, column))
         labelling = Labelling(label, references, column, names, self.model.cutoff)
         train = labelling.graphs(visible.train, held_from=held_from)
@@ -108,6 +114,10 @@ class GraphLearner:
             raise ValueError(f"cutoff {self.model.cutoff} Å leaves every atom of the training set without a neighbour; raise model.cutoff")
         shape = Shape(*self.shape) if self.shape else shape_for(train + validation, self.batch_size)
         constants = {"average_degree": jnp.float32(degree), "scale": jnp.float32(_scale(train))}
+        if start is not None:
+            need = shape_for(train + validation, 1)
+            shape = start.shape if start.shape.n_node >= need.n_node and start.shape.n_edge >= need.n_edge else shape
+            constants = start.constants
         derivatives = tuple(d for d in ("forces", "stress") if d in taught.has)
         own = None
         if held_from is not None:  # a member's references must not know the domains that are held from it
@@ -124,7 +134,7 @@ class GraphLearner:
             names=visible.train.ids + (visible.target.ids if self.use_target else ()),
             last=held_from is not None,  # validation crystals share domains with those held from a member
         )
-        params, history = self._train(task, own, key, run_dir, report)
+        params, history = self._train(task, own, start, key, run_dir, report)
         return GraphPredictor(self.model, params, constants, references, taught, shape, history, own)
 
     def shape_for(self, dataset: Dataset) -> GraphLearner:
@@ -139,7 +149,22 @@ class GraphLearner:
         fitted = [fit_references(p.crystals, target_per_atom(p, label), physical=self.model.physical) for p in parts]
         return np.stack([f.energies - common.energies for f in fitted])
 
-    def _train(self, task: Task, own: np.ndarray | None, key: jax.Array, run_dir: Path | None, report: Reporter | None):
+    def _check_start(self, start: GraphPredictor) -> None:
+        members = jax.tree.leaves(start.params)[0].shape[0]
+        if members != self.members:
+            raise ValueError(f"start has {members} members; this learner trains {self.members}")
+        if start.model != self.model:
+            raise ValueError(f"start is another network than this learner trains: {start.model} is not {self.model}")
+
+    def _train(
+        self,
+        task: Task,
+        own: np.ndarray | None,
+        start: GraphPredictor | None,
+        key: jax.Array,
+        run_dir: Path | None,
+        report: Reporter | None,
+    ):
         first = pack(task.train[:1], task.shape, cutoff=self.model.cutoff)
         n_step = float(self.n_epoch * sum(1 for _ in batches(task.train, task.shape, cutoff=self.model.cutoff)))
         plan = Plan(self.loss, self.risk, self.optimizer, n_step, self.ema, self.bootstrap)
@@ -149,6 +174,8 @@ class GraphLearner:
         members = init_members(keys, first, plan, model=self.model, risk_shape=RiskShape(N_DOMAIN, n_feature))
         if own is not None:
             members = members._replace(reference=jnp.asarray(own, jnp.float32))
+        if start is not None:  # copies, since the training step donates its members
+            members = members._replace(params=jax.tree.map(jnp.array, start.params), average=jax.tree.map(jnp.array, start.params))
         return fit(task, members, plan, self.model, k_order, run_dir=run_dir, report=report)
 
 

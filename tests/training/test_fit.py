@@ -72,6 +72,27 @@ def test_the_state_of_other_crystals_or_another_key_is_refused(learner, visible,
             short.fit(*arguments, run_dir=tmp_path)
 
 
+def test_a_warm_start_goes_on_from_the_ensemble_it_is_given(learner, visible, predictor) -> None:
+    labels = visible.train.labels["formation_energy_per_atom"]
+    error = lambda p: np.abs(p(visible.train.crystals).mean - labels).mean()
+    again = dataclasses.replace(learner, n_epoch=1)
+    warm, cold = again.fit(visible, jax.random.key(5), start=predictor), again.fit(visible, jax.random.key(5))
+    assert error(warm) < 0.5 * (error(cold) + error(predictor)), "one epoch more is near where it started, not near a beginner"
+    np.testing.assert_array_equal(warm.references.energies, predictor.references.energies)
+    assert warm.shape == predictor.shape and warm.constants is predictor.constants
+    still = dataclasses.replace(again, optimizer=AdamW(0.0, weight_decay=0.0)).fit(visible, KEY, start=predictor)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), still.params, predictor.params)
+    with pytest.raises(ValueError, match="start has 2 members; this learner trains 3"):
+        dataclasses.replace(learner, members=3).fit(visible, KEY, start=predictor)
+
+
+def test_a_state_from_another_start_is_refused(learner, visible, predictor, tmp_path) -> None:
+    short = dataclasses.replace(learner, n_epoch=2)
+    short.fit(visible, KEY, start=predictor, run_dir=tmp_path)
+    with pytest.raises(ValueError, match="cannot be resumed"):
+        short.fit(visible, KEY, run_dir=tmp_path)
+
+
 def test_updates_that_are_never_finite_end_the_fit(learner, visible) -> None:
     with pytest.raises(FloatingPointError, match="updates were skipped.*lower the learning rate"):
         dataclasses.replace(learner, optimizer=AdamW(1e38))(visible, KEY)
