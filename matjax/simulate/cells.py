@@ -1,0 +1,129 @@
+"""A candidate becomes crystals: representative cells of a random solution, or the cell of an ordered structure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from matjax.graph.neighbours import neighbours
+from matjax.simulate.prototypes import LATTICES, Prototype, prototype, representative_cell
+from matjax.types import Candidate, Crystal
+
+N_TRIAL = 32
+"""Random decorations looked at for every one that is kept."""
+
+SHELLS = (1.08, 1.55)
+"""Outer radii of the shells whose pair correlations are compared with a random solution's, in nearest-neighbour distances."""
+
+
+def cells(candidate: Candidate, n: int, volumes: Mapping[str, float]) -> list[Crystal]:
+    """The crystals that stand for a candidate, the same ones whoever asks: an oracle, a network, an audit.
+
+    A solution gets `n` decorations of its lattice's representative cell, drawn at random and chosen for pair correlations close
+    to those of a random solution; its composition is rounded to the cell's sites. An ordered structure gets its one cell.
+
+    Args:
+      candidate: What to build.
+      n: Decorations of a solution.
+      volumes: Å³/atom of every element, for a first guess by Vegard's law.
+
+    Returns:
+      Crystals on the sites of the undistorted prototype.
+
+    Raises:
+      ValueError: If an element has no volume, or the occupancy does not fit the prototype.
+
+    Source:
+      Zunger, Wei, Ferreira & Bernard (1990), Special quasirandom structures; here the best of a few random decorations.
+    """
+    missing = sorted(set(candidate.elements) - set(volumes))
+    if missing:
+        raise ValueError(f"{candidate.formula}: no volume for {', '.join(missing)}; known: {', '.join(volumes)}")
+    guess = sum(fraction * volumes[s] for s, fraction in candidate.composition.items())
+    if candidate.prototype in LATTICES:
+        cell = representative_cell(candidate.prototype)
+        counts = rounded(np.array(list(candidate.composition.values())), len(cell))
+        sites = [[atomic_numbers[s] for s in candidate.elements][i] for i in range(len(counts)) for _ in range(counts[i])]
+        decorations = quasirandom(candidate.prototype, np.array(sites), n, np.random.default_rng(int(candidate.key, 16)))
+    else:
+        cell = prototype(candidate.prototype)
+        decorations = _ordered(candidate, cell)[None]
+    scale = cell.scale(guess)
+    return [Crystal(cell.vectors * scale, cell.frac_coords @ cell.vectors * scale, numbers) for numbers in decorations]
+
+
+def rounded(fractions: np.ndarray, n_site: int) -> np.ndarray:
+    """Whole counts that sum to `n_site`, as close as can be to the fractions [n], none of them zero."""
+    ideal = fractions * n_site
+    counts = np.maximum(np.floor(ideal), 1).astype(int)
+    while counts.sum() < n_site:
+        counts[np.argmax(ideal - counts)] += 1
+    while counts.sum() > n_site:
+        counts[np.argmax(np.where(counts > 1, counts - ideal, -np.inf))] -= 1
+    return counts
+
+
+def quasirandom(lattice: str, numbers: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """The `n` decorations [n, n_site], out of `N_TRIAL` random ones each, whose pair counts are nearest to random ones."""
+    elements, kind = np.unique(numbers, return_inverse=True)
+    if len(elements) == 1:
+        return np.tile(numbers, (1, 1))
+    trials = rng.permuted(np.tile(kind, (n * N_TRIAL, 1)), axis=1)
+    occupied = np.eye(len(elements))[trials]
+    share = np.bincount(kind) / len(kind)
+    cost = np.zeros(len(trials))
+    for pairs in _shell_pairs(lattice):
+        found = np.einsum("kie,ij,kjf->kef", occupied, pairs, occupied, optimize=True) / pairs.sum()
+        cost += np.abs(found - share[:, None] * share).sum((1, 2))
+    best = np.lexsort((np.arange(len(trials)), np.round(cost, 9)))[:n]
+    return elements[trials[best]]
+
+
+@cache
+def _shell_pairs(lattice: str) -> tuple[np.ndarray, ...]:
+    """Per shell, how often each site sees each other site [n_site, n_site]."""
+    cell = representative_cell(lattice)
+    crystal = Crystal(cell.vectors, cell.frac_coords @ cell.vectors, np.ones(len(cell), int))
+    senders, receivers, vectors = neighbours(crystal, SHELLS[-1])
+    length, inner, found = np.linalg.norm(vectors, axis=1), 0.0, []
+    for outer in SHELLS:
+        pairs = np.zeros((len(cell), len(cell)))
+        keep = (length > inner) & (length <= outer)
+        np.add.at(pairs, (receivers[keep], senders[keep]), 1.0)
+        found.append(pairs)
+        inner = outer
+    return tuple(found)
+
+
+def _ordered(candidate: Candidate, cell: Prototype) -> np.ndarray:
+    """Atomic numbers [n_site] of an ordered structure with one element per orbit."""
+    if len(candidate.occupancy) != len(cell.multiplicities) or any(len(orbit) != 1 for orbit in candidate.occupancy):
+        wanted = f"one element on each of {len(cell.multiplicities)} orbits"
+        raise ValueError(f"{candidate.formula}: {candidate.prototype} takes {wanted} (multiplicities {cell.multiplicities})")
+    return np.array([atomic_numbers[orbit[0][0]] for orbit in candidate.occupancy])[cell.orbit]
+
+
+def ordered(name: str, *symbols: str) -> Candidate:
+    """The candidate that puts these elements on the orbits of an ordered structure, majority orbit first.
+
+    Example:
+      >>> ordered("L1_2", "Ni", "Al").composition
+      {'Al': 0.25, 'Ni': 0.75}
+    """
+    counts = prototype(name).multiplicities
+    if len(symbols) != len(counts):
+        raise ValueError(f"{name} has {len(counts)} orbits {counts}; {len(symbols)} elements came: {', '.join(symbols)}")
+    return Candidate(name, tuple(((symbol, n),) for symbol, n in zip(symbols, counts, strict=True)))
+
+
+def solution(lattice: str, counts: Mapping[str, int]) -> Candidate:
+    """The random solution with these counts on a lattice.
+
+    Example:
+      >>> solution("fcc", {"Ni": 15, "Al": 5}).formula
+      'fcc Al25 Ni75'
+    """
+    return Candidate(lattice, (tuple((s, n) for s, n in counts.items() if n),))

@@ -1,0 +1,109 @@
+"""A prototype's fixed topology: who neighbours whom is found once, so that a decoration is a gather inside jit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from matjax.graph.neighbours import neighbours
+from matjax.simulate.prototypes import Prototype
+from matjax.types import Crystal, Edges, Globals, Graph, Nodes
+
+
+class Template(NamedTuple):
+    """The neighbours of every site of a prototype, lengths in nearest-neighbour distances.
+
+    vectors [n_edge, 3]; senders, receivers [n_edge] int32, sorted by receiver; volume: of the cell; response
+    [3 n_atom, 3 n_atom]: displacements under unit forces when nearest (and, in bcc, second) neighbours are joined by unit
+    springs, translations left out.
+    """
+
+    vectors: jax.Array
+    senders: jax.Array
+    receivers: jax.Array
+    volume: jax.Array
+    response: jax.Array
+
+    @property
+    def n_atom(self) -> int:
+        """Sites of the cell."""
+        return self.response.shape[0] // 3
+
+
+def template(cell: Prototype, reach: float) -> Template:
+    """The template of a cell.
+
+    Args:
+      cell: Prototype or representative cell.
+      reach: Longest pair, in nearest-neighbour distances: the network's cutoff over the smallest distance that will occur.
+    """
+    crystal = Crystal(cell.vectors, cell.frac_coords @ cell.vectors, np.ones(len(cell), int))
+    senders, receivers, vectors = neighbours(crystal, reach)
+    return Template(
+        vectors=jnp.asarray(vectors, jnp.float32),
+        senders=jnp.asarray(senders),
+        receivers=jnp.asarray(receivers),
+        volume=jnp.float32(crystal.volume),
+        response=jnp.asarray(_spring_response(crystal), jnp.float32),
+    )
+
+
+def decorate(template: Template, numbers: jax.Array, scale: jax.Array, displacements: jax.Array) -> Graph:
+    """A batch of decorated cells as one graph, without padding: no neighbour search, so it runs inside jit.
+
+    Args:
+      template: The prototype's topology.
+      numbers: Atomic numbers [b, n_atom].
+      scale: Nearest-neighbour distance of each cell [b], Å.
+      displacements: From the sites [b, n_atom, 3], in nearest-neighbour distances.
+
+    Returns:
+      A graph of b cells; edges beyond a network's cutoff carry its envelope's zero.
+    """
+    b, n_atom = numbers.shape
+    n_edge = template.senders.shape[0]
+    moved = displacements[:, template.receivers] - displacements[:, template.senders]
+    vectors = scale[:, None, None] * (template.vectors[None] + moved)
+    offset = jnp.arange(b, dtype=jnp.int32)[:, None] * n_atom
+    zeros, ones = jnp.zeros(b, jnp.float32), jnp.ones(b, jnp.float32)
+    return Graph(
+        nodes=Nodes(numbers.reshape(-1).astype(jnp.int32), jnp.zeros((b * n_atom, 3), jnp.float32), jnp.ones(b * n_atom, bool)),
+        edges=Edges(vectors.reshape(-1, 3)),
+        senders=(template.senders[None] + offset).reshape(-1),
+        receivers=(template.receivers[None] + offset).reshape(-1),
+        globals=Globals(
+            energy=zeros,
+            has_energy=zeros,
+            has_forces=zeros,
+            stress=jnp.zeros((b, 3, 3), jnp.float32),
+            has_stress=zeros,
+            volume=scale**3 * template.volume,
+            domain=jnp.zeros(b, jnp.int32),
+            held_from=jnp.zeros(b, jnp.int32),
+            weight=ones,
+            index=jnp.arange(b, dtype=jnp.int32),
+            mask=jnp.ones(b, bool),
+        ),
+        n_node=jnp.full(b, n_atom, jnp.int32),
+        n_edge=jnp.full(b, n_edge, jnp.int32),
+    )
+
+
+def _spring_response(crystal: Crystal) -> np.ndarray:
+    """Pseudo-inverse [3n, 3n] of the unit spring network of near neighbours (up to 1.2 nearest-neighbour distances)."""
+    senders, receivers, vectors = neighbours(crystal, 1.2)
+    n = len(crystal)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    bond = unit[:, :, None] * unit[:, None, :]
+    stiffness = np.zeros((n, 3, n, 3))
+    np.add.at(stiffness, (receivers, slice(None), receivers), 0.5 * bond)
+    np.add.at(stiffness, (senders, slice(None), senders), 0.5 * bond)
+    np.add.at(stiffness, (receivers, slice(None), senders), -0.5 * bond)
+    np.add.at(stiffness, (senders, slice(None), receivers), -0.5 * bond)
+    matrix = stiffness.reshape(3 * n, 3 * n)
+    values, rows = np.linalg.eigh((matrix + matrix.T) / 2)
+    soft = values < 1e-8 * values[-1]  # translations, and floppy modes of a small cell
+    return (rows[:, ~soft] / np.maximum(values[~soft], 0.05 * values[-1])) @ rows[:, ~soft].T
