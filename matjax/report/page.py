@@ -1,15 +1,18 @@
-"""The page: one self-contained HTML file, with its figures also as SVG files beside it."""
+"""The page: one self-contained HTML file that tells of a stress test, a discovery or both, its figures also as SVG files beside it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from matjax.report.discovery_figures import discovery_figures
+from matjax.report.discovery_page import discovery_act
+from matjax.report.discovery_read import find_discovery, read_discovery
 from matjax.report.figures import caption, figures, not_drawn, shown
+from matjax.report.parts import ABSENT, Act, bullets, count, fact_list, plain, summary
 from matjax.report.read import read_run
 from matjax.report.run import Run
 from matjax.report.sections import SECTIONS, Section
@@ -18,14 +21,15 @@ from matjax.report.table import INFORMATION, main_table
 from matjax.report.verdict import MARGIN, notices, verdict
 from matjax.report.words import listing, percent
 
-ABSENT = "not recorded"
+TITLE = "How far can it be trusted, and what did it find?"
 
 
 def write_report(run_dir: Path, out: Path | None = None) -> Path:
-    """Writes `report.html` and `figures/*.svg` for a run folder.
+    """Writes `report.html` and `figures/*.svg` for a run folder: a stress test, a discovery, or both as two acts of one page.
 
     Args:
-      run_dir: Folder with `stress_test.json`, and where present `run.json` and `predictions/*.npz`.
+      run_dir: Folder with `stress_test.json` (and where present `run.json` and `predictions/*.npz`), or with `discovery.json`
+        or `trace.jsonl` in itself or in its folder `discovery`.
       out: Folder to write to; the run folder itself where left out.
 
     Returns:
@@ -34,36 +38,38 @@ def write_report(run_dir: Path, out: Path | None = None) -> Path:
     Raises:
       ValueError: If the run folder is missing, empty or corrupt; the message names the file.
     """
-    run = read_run(Path(run_dir))
-    out = Path(out) if out is not None else run.folder
-    drawings = {name: to_svg(figure) for name, figure in figures(run).items()}
+    run_dir = Path(run_dir)
+    out = Path(out) if out is not None else run_dir
+    acts, drawings = _acts(run_dir)
     (out / "figures").mkdir(parents=True, exist_ok=True)
     for name, svg in drawings.items():
         (out / "figures" / f"{name}.svg").write_text(svg, encoding="utf-8")
     path = out / "report.html"
-    path.write_text(page(run, drawings), encoding="utf-8")
+    path.write_text(page(acts), encoding="utf-8")
     return path
 
 
-def page(run: Run, drawings: Mapping[str, str]) -> str:
-    """The report as HTML.
+def _acts(run_dir: Path) -> tuple[list[Act], dict[str, str]]:
+    """What the folder holds: its acts, and every drawing by name."""
+    acts, drawings = [], {}
+    found = find_discovery(run_dir)
+    if found is None or (run_dir / "stress_test.json").is_file():
+        run = read_run(run_dir)
+        drawings |= {name: to_svg(figure) for name, figure in figures(run).items()}
+        acts.append(stress_test_act(run, drawings))
+    if found is not None:
+        discovery = read_discovery(found)
+        drawn = {name: to_svg(figure) for name, figure in discovery_figures(discovery).items()}
+        drawings |= drawn
+        acts.append(discovery_act(discovery, drawn))
+    return acts, drawings
 
-    Args:
-      run: The run.
-      drawings: SVG documents by figure name.
-    """
-    title = str(run.info.get("title") or "Stress test")
+
+def page(acts: Sequence[Act]) -> str:
+    """The report as HTML: one act with its title on top, or several below a summary and a table of contents of each."""
+    title = acts[0].title if len(acts) == 1 else TITLE
     style = (resources.files("matjax.report") / "style.css").read_text(encoding="utf-8")
-    body = "\n".join(
-        [
-            _header(run, title),
-            _table(run),
-            *(_section(run, section, drawings) for section in SECTIONS),
-            _data(run),
-            _settings(run),
-            _reproduce(run),
-        ]
-    )
+    body = _one(acts[0]) if len(acts) == 1 else _several(acts)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="color-scheme" content="light dark">\n'
@@ -71,28 +77,45 @@ def page(run: Run, drawings: Mapping[str, str]) -> str:
     )
 
 
-def _header(run: Run, title: str) -> str:
+def _one(act: Act) -> str:
+    return f"<header><h1>{escape(act.title)}</h1>{act.summary}</header>\n{act.body}"
+
+
+def _several(acts: Sequence[Act]) -> str:
+    """Every verdict side by side at the top, then the acts; their sections are one heading deeper."""
+    cards = "".join(
+        f'<div class="act"><h2><a href="#{act.name}">{escape(act.title)}</a></h2>{act.summary}<p class="contents">{act.contents}</p></div>'
+        for act in acts
+    )
+    bodies = "\n".join(
+        f'<article id="{act.name}"><h2 class="part">{escape(act.title)}</h2>\n'
+        f"{act.body.replace('<h2>', '<h3>').replace('</h2>', '</h3>')}</article>"
+        for act in acts
+    )
+    return f'<header><h1>{TITLE}</h1></header>\n<nav class="acts" aria-label="Contents">{cards}</nav>\n{bodies}'
+
+
+def stress_test_act(run: Run, drawings: Mapping[str, str]) -> Act:
+    """The stress test as an act of the report.
+
+    Args:
+      run: The run.
+      drawings: SVG documents by figure name.
+    """
+    parts = (_table(run), *(_section(run, section, drawings) for section in SECTIONS), _data(run), _settings(run), _reproduce(run))
+    return Act("trust", str(run.info.get("title") or "Stress test"), _summary(run), "\n".join(parts))
+
+
+def _summary(run: Run) -> str:
+    n_control = sum(case.control for case in run.cases)
     facts = [
         _dataset(run).get("name"),
         run.common("label", "").replace("_", " "),
         run.common("n_member", "") and f"{run.common('n_member')} members",
+        f"{count(len(run.cases) - n_control, 'shift')}{' and a random control' if n_control else ''}",
+        f"{count(len(run.methods), 'method')}, seed {run.common('seed')}",
     ]
-    n_control = sum(case.control for case in run.cases)
-    facts.append(f"{_count(len(run.cases) - n_control, 'shift')}{' and a random control' if n_control else ''}")
-    facts.append(f"{_count(len(run.methods), 'method')}, seed {run.common('seed')}")
-    warnings = "".join(f'<p class="warning" role="alert">{escape(text)}</p>' for text in notices(run))
-    line = " · ".join(escape(str(fact)) for fact in facts if fact)
-    found = f'<p class="verdict">{_strong(" ".join(verdict(run)))}</p>'
-    return f'<header><h1>{escape(title)}</h1><p class="facts">{line}</p>{warnings}{found}{_convention(run)}</header>'
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def _strong(text: str) -> str:
-    """Text with its ratios and percentages in bold: they carry the finding."""
-    return re.sub(r"\d[\d.]*[×%]", r"<b>\g<0></b>", escape(text))
+    return summary(facts, notices(run), verdict(run)) + _convention(run)
 
 
 def _convention(run: Run) -> str:
@@ -126,7 +149,7 @@ def _table(run: Run) -> str:
         ),
     )
     table = f'<div class="scroll" tabindex="0">{main_table(run)}</div>'
-    return f'<section><h2>Every shift, every method</h2>{table}<p class="caption">{escape(" ".join(sentences))}</p></section>'
+    return f'<section id="methods"><h2>Every shift, every method</h2>{table}<p class="caption">{escape(" ".join(sentences))}</p></section>'
 
 
 def _section(run: Run, section: Section, drawings: Mapping[str, str]) -> str:
@@ -135,7 +158,7 @@ def _section(run: Run, section: Section, drawings: Mapping[str, str]) -> str:
     absent = f' <em class="absent">{escape(lacking)}</em>' if lacking else ""
     drawn = "".join(f'<div class="panel">{inline(drawings[name], name, f"{section.alt}: {_subject(run, name)}")}</div>' for name in names)
     return (
-        f'<section><h2>{escape(section.title)}</h2><figure id="{section.name}"><div class="{section.layout}">{drawn}</div>'
+        f'<section id="{section.name}"><h2>{escape(section.title)}</h2><figure><div class="{section.layout}">{drawn}</div>'
         f"<figcaption>{escape(caption(run, section))}{absent}</figcaption></figure></section>"
     )
 
@@ -168,24 +191,7 @@ def _data(run: Run) -> str:
     }
     notes = f"<p>{escape(str(dataset.get('notes') or f'Label conventions: {ABSENT}.'))}</p>"
     meaning = f'<div class="convention"><strong>What the labels mean</strong>{notes}</div>'
-    return f'<section id="data"><h2>The data</h2>{meaning}{_facts(dataset, names)}</section>'
-
-
-def _facts(values: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    lines = "".join(f"<dt>{escape(name)}</dt><dd>{escape(_text(values.get(key)))}</dd>" for key, name in names.items())
-    return f'<dl class="facts">{lines}</dl>'
-
-
-def _text(value: Any) -> str:
-    if value is None or value == "" or value == {} or value == []:
-        return ABSENT
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return "; ".join(_text(item) for item in value)
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f'<section id="data"><h2>The data</h2>{meaning}{fact_list(dataset, names)}</section>'
 
 
 def _settings(run: Run) -> str:
@@ -198,17 +204,17 @@ def _settings(run: Run) -> str:
     }
     settings = str(run.info.get("settings") or ABSENT)
     promises = dict.fromkeys(str(row[name]) for name in ("guarantee", "guarantee_ldo") for row in run.rows if row.get(name))
-    listed = "".join(f"<li>{escape(promise)}</li>" for promise in promises)
+    listed = bullets(list(promises))
     intervals = f"<p>What the intervals promise:</p><ul>{listed}</ul>" if listed else ""
-    return f'<section id="settings"><h2>Settings</h2>{_facts(run.info, names)}{intervals}<pre>{escape(settings)}</pre></section>'
+    return f'<section id="settings"><h2>Settings</h2>{fact_list(run.info, names)}{intervals}<pre>{escape(settings)}</pre></section>'
 
 
 def _reproduce(run: Run) -> str:
     missing = run.info.get("missing")
     items = missing if isinstance(missing, list) else [missing] if missing else []
-    listed = "".join(f"<li>{escape(': '.join(map(_text, item)) if isinstance(item, list) else _text(item))}</li>" for item in items)
+    listed = bullets(items)
     left_out = f"<ul>{listed}</ul>" if listed else f"<p>{'Nothing: every planned row was run.' if missing == [] else ABSENT}</p>"
-    budget = escape(_text(run.info.get("budget")))
+    budget = escape(plain(run.info.get("budget")))
     command = escape(str(run.info.get("command") or ABSENT))
     where = "Every number of this page is in stress_test.json and predictions of the run folder; every figure is in figures."
     return (

@@ -47,7 +47,7 @@ def _json(path: Path) -> Any:
 
 def _rows(path: Path) -> tuple[Row, ...]:
     if not path.is_file():
-        raise ValueError(f"{path} is missing; a report needs the rows that `matjax stress-test` writes")
+        raise ValueError(f"{path} is missing; a report needs the rows that `matjax stress-test` writes, or what `matjax discover` writes")
     rows = _json(path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f"{path} holds {type(rows).__name__}; it must be a list of rows (objects)")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
 from ase.data import atomic_numbers
+from pymatgen.core import Element
 
 from matjax.graph.neighbours import neighbours
 from matjax.simulate.prototypes import LATTICES, Prototype, prototype, representative_cell
@@ -53,6 +54,22 @@ def cells(candidate: Candidate, n: int, volumes: Mapping[str, float]) -> list[Cr
         decorations = _ordered(candidate, cell)[None]
     scale = cell.scale(guess)
     return [Crystal(cell.vectors * scale, cell.frac_coords @ cell.vectors * scale, numbers) for numbers in decorations]
+
+
+def element_volumes(elements: Sequence[str]) -> dict[str, float]:
+    """Å³/atom of the pure elements at ambient conditions, for a first guess.
+
+    Raises:
+      ValueError: If the molar volume of an element is not known.
+
+    Source:
+      pymatgen's table of molar volumes.
+    """
+    found = {s: Element(s).molar_volume for s in elements}
+    missing = [s for s, v in found.items() if v is None]
+    if missing:
+        raise ValueError(f"no molar volume of {', '.join(missing)}; leave these elements out")
+    return {s: float(v) / 0.602214076 for s, v in found.items() if v is not None}
 
 
 def rounded(fractions: np.ndarray, n_site: int) -> np.ndarray:

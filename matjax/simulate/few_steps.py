@@ -25,7 +25,8 @@ class Slopes(NamedTuple):
 
 class FewSteps(NamedTuple):
     """energy [b] eV per cell, extrapolated to rest; scale [b] Å; displacements [b, n_atom, 3] in units of scale; left [b]: the part of
-    the energy that was extrapolated, eV per atom; max_force [b]: before the extrapolation, eV/Å."""
+    the energy that was extrapolated, eV per atom; max_force [b]: before the extrapolation, eV/Å.
+    """
 
     energy: jax.Array
     scale: jax.Array

@@ -76,7 +76,9 @@ def test_decorated_templates_have_the_edges_of_the_crystal():
     crystal = cells(solution("hcp", {"Al": 5, "Ni": 15}), 1, VOLUMES)[0]
     scale = (crystal.volume / len(crystal) / cell.volume_per_atom) ** (1 / 3)
     reach = 1.5
-    graph = decorate(template(cell, reach), jnp.asarray(crystal.numbers)[None], jnp.array([scale], jnp.float32), jnp.zeros((1, len(cell), 3)))
+    graph = decorate(
+        template(cell, reach), jnp.asarray(crystal.numbers)[None], jnp.array([scale], jnp.float32), jnp.zeros((1, len(cell), 3))
+    )
     wanted = to_graph(crystal, cutoff=reach * scale)
     order = lambda g: sorted(zip(g.receivers.tolist(), g.senders.tolist(), np.round(np.asarray(g.edges.vectors), 3).tolist(), strict=True))
     assert order(graph) == order(wanted)

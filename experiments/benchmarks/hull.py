@@ -1,0 +1,85 @@
+"""Energy above the hull of new candidates: matjax against pymatgen, on the same entries.
+
+Prints one JSON object per chemical system: milliseconds of processor time per candidate of both, their ratio, and the
+largest disagreement. pymatgen's time is that of `get_e_above_hull` for an entry that is not in the phase diagram. Its
+diagram is built once for a set of energies; `speedup_new_energies` counts the building too, as at a new temperature or for
+another member of an ensemble (matjax prepares nothing). Compiling is reported apart. `--quick` takes the two smallest systems.
+
+    python experiments/benchmarks/hull.py --quick
+"""
+
+import argparse
+import json
+import platform
+import time
+
+import jax
+import numpy as np
+from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+from pymatgen.core import Composition
+
+from matjax.thermo import energy_above_hull
+
+SYMBOLS = ("Al", "Co", "Cr", "Cu", "Fe", "Ni", "Ti", "V")
+SYSTEMS = ((3, 300), (4, 1000), (5, 3000))  # elements, phases
+
+
+def system(n_element: int, n: int, n_candidate: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Elements at zero, compounds of up to 12 atoms with energies about a regular solution, candidates of any composition."""
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(12, rng.dirichlet(np.full(n_element, 0.6), n - n_element))
+    points = np.concatenate([np.eye(n_element), counts / 12, rng.dirichlet(np.ones(n_element), n_candidate)])
+    energies = -1.2 * (1 - (points**2).sum(1)) + 0.25 * rng.normal(size=len(points))
+    energies[:n_element] = 0
+    return points[:n], energies[:n], points[n:], energies[n:]
+
+
+def entries(points: np.ndarray, energies: np.ndarray) -> list[PDEntry]:
+    return [
+        PDEntry(Composition({s: 12 * f for s, f in zip(SYMBOLS, row, strict=False) if f}), 12 * e)
+        for row, e in zip(points, energies, strict=True)
+    ]
+
+
+def cpu(function) -> tuple[object, float]:
+    start = time.process_time()
+    value = function()
+    return value, time.process_time() - start
+
+
+def compare(n_element: int, n: int, n_candidate: int, n_pymatgen: int) -> dict:
+    points, energies, x, energy = system(n_element, n, n_candidate)
+    diagram, build = cpu(lambda: PhaseDiagram(entries(points, energies)))
+    new = entries(x[:n_pymatgen], energy[:n_pymatgen])
+    theirs, slow = cpu(lambda: np.array([diagram.get_e_above_hull(entry, allow_negative=True) for entry in new]))
+    with jax.enable_x64(True):
+        above = jax.jit(jax.vmap(energy_above_hull, (0, 0, None, None)))
+        run = lambda: np.asarray(above(x, energy, points, energies))
+        _, first = cpu(run)
+        ours, fast = min((cpu(run) for _ in range(3)), key=lambda pair: pair[1])
+    milliseconds, pymatgen = 1e3 * fast / n_candidate, 1e3 * slow / n_pymatgen
+    return {
+        "n_element": n_element,
+        "n_phase": n,
+        "n_candidate": n_candidate,
+        "matjax_ms": round(milliseconds, 4),
+        "pymatgen_ms": round(pymatgen, 3),
+        "speedup": round(pymatgen / milliseconds, 1),
+        "speedup_new_energies": round((build + slow * n_candidate / n_pymatgen) / fast, 1),
+        "max_difference_ev": float(np.abs(ours[:n_pymatgen] - theirs).max()),
+        "matjax_compile_s": round(first - fast, 2),
+        "pymatgen_build_s": round(build, 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the two smallest systems, fewer candidates")
+    quick = parser.parse_args().quick
+    print(json.dumps({"jax": jax.__version__, "backend": jax.default_backend(), "python": platform.python_version()}))
+    for n_element, n in SYSTEMS[: 2 if quick else None]:
+        print(json.dumps(compare(n_element, n, n_candidate=500, n_pymatgen=20 if quick else 100)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

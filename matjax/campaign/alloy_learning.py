@@ -1,0 +1,188 @@
+"""From measured alloys to a round's surrogate: train the ensemble, find out how wrong it is, correct it, calibrate its doubt."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+from scipy.stats import norm
+
+from matjax.campaign.alloy_cells import AlloyCells, frames
+from matjax.campaign.alloy_surrogate import AlloySurrogate, Beliefs, Curves, Network, curves, relax_from
+from matjax.campaign.problem import Measured
+from matjax.keys import child, generator
+from matjax.simulate.cells import solution
+from matjax.thermo import Landscape, RedlichKister
+from matjax.training.checkpoint import load_model, save_model
+from matjax.training.predictor import GraphPredictor
+from matjax.types import Visible
+from matjax.uncertainty import Mahalanobis
+from matjax.value import novelty_limit
+
+if TYPE_CHECKING:
+    from matjax.campaign.alloys import AlloyProblem
+
+BORN = RedlichKister(element=0.5, pair=1.0, pair_1=0.4, pair_2=0.2, ternary=1.0, quaternary=1.0, noise=0.03, noise_element=0.005)
+"""Prior of the smallest elastic eigenvalue, eV/Å³."""
+
+FEW = 2
+"""Most elements of the alloys that train the first round; the rest of the known set tells how far its spread can be believed."""
+
+
+def learn(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, run_dir: Path, key: jax.Array) -> AlloySurrogate:
+    """The surrogate of a round.
+
+    The first round's networks never see alloys of three elements, so that these measure how far the members' spread falls short of
+    their error one element beyond what they know. Later rounds go on from the last ensemble with everything measured; the batch
+    that it had predicted before it was measured joins the evidence.
+
+    Args:
+      problem: Settings.
+      measured: Everything that converged.
+      round: From 0.
+      run_dir: Of the campaign; the ensemble is kept in `rounds/NNN`.
+      key: Of the round's learning.
+    """
+    folder, table = run_dir / "rounds" / f"{round:03d}", problem.table(measured)
+    solid = table.select(table.is_solution)
+    ground = problem.landscape(table, table.energy[None])
+    errors = _errors_so_far(problem, solid, ground, run_dir, round)
+    predictor = _ensemble(problem, measured, round, run_dir, key)
+    network = _look(predictor, solid, ground)
+    if round == 0:
+        few = solid.n_element <= FEW
+        errors = _relative_errors(problem, solid.select(few), network.enthalpy[:, few], solid.select(~few), network.enthalpy[:, ~few])
+    _keep(folder / "cells.npz", {"keys": np.array(solid.keys), "enthalpy": network.enthalpy, "errors": errors})
+    spread = problem.pessimism.spread_factor(errors) if len(errors) else 1.0
+    beliefs = _believe(problem, measured, table, solid, network, ground, spread, child(key, "moduli"))
+    left = solid.energy - (network.enthalpy + beliefs.correction.at(solid.lattice, solid.x)).mean(0)
+    facts = {
+        "spread_factor": float(spread),
+        "n_calibration": int(len(errors)),
+        "mae_cells": float(np.abs(left).mean()),
+        "n_frames": int(sum(len(r.frames.ids) for m in measured.values() for r in m.results if r.frames is not None)),
+    }
+    return AlloySurrogate(problem, network, beliefs, facts)
+
+
+def _ensemble(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, run_dir: Path, key: jax.Array) -> GraphPredictor:
+    """The trained ensemble, from its file where the round was learned before."""
+    folder = run_dir / "rounds" / f"{round:03d}"
+    path = folder / "model.safetensors"
+    if path.exists():
+        return load_model(path).predictor
+    learner, start = problem.learner, None
+    if round:
+        start = load_model(run_dir / "rounds" / f"{round - 1:03d}" / "model.safetensors").predictor
+        learner = dataclasses.replace(learner, n_epoch=problem.n_epoch_more)
+    seen = [m for m in measured.values() if round or len(m.candidate.elements) <= FEW]
+    data = frames(seen, problem.known_set.frames)
+    held = np.arange(len(data)) % 20 == 19
+    nothing = data.select([])
+    visible = Visible(data.select(~held), data.select(held), nothing, nothing)
+    predictor = learner.fit(visible, child(key, "fit"), start=start, run_dir=folder / "fit")
+    folder.mkdir(parents=True, exist_ok=True)
+    save_model(path, predictor, None, {"round": round, "n_train": len(visible.train)})
+    return predictor
+
+
+def _look(predictor: GraphPredictor, solid: AlloyCells, ground: Landscape) -> Network:
+    """What the ensemble says of measured cells."""
+    relaxed = relax_from(predictor, ground, solid.prototypes, solid.crystals, solid.lattice, solid.x)
+    return Network(predictor, relaxed.enthalpy, relaxed.features)
+
+
+def _errors_so_far(problem: AlloyProblem, solid: AlloyCells, ground: Landscape, run_dir: Path, round: int) -> np.ndarray:
+    """Errors of earlier rounds, with those on the last batch, which the last ensemble had never seen."""
+    if round == 0:
+        return np.zeros(0)
+    folder = run_dir / "rounds" / f"{round - 1:03d}"
+    with np.load(folder / "cells.npz") as kept:
+        keys, enthalpy, errors = kept["keys"].tolist(), kept["enthalpy"], kept["errors"]
+    is_new = np.array([key not in set(keys) for key in solid.keys])
+    if not is_new.any():
+        return errors
+    before = solid.select(~is_new)
+    if list(before.keys) != keys:
+        raise ValueError(f"{folder} was learned from other measurements than this campaign holds; it belongs to another campaign")
+    predictor = load_model(folder / "model.safetensors").predictor
+    new = solid.select(is_new)
+    return np.concatenate([errors, _relative_errors(problem, before, enthalpy, new, _look(predictor, new, ground).enthalpy)])
+
+
+def _relative_errors(problem: AlloyProblem, known: AlloyCells, told: np.ndarray, new: AlloyCells, said: np.ndarray) -> np.ndarray:
+    """Errors of corrected enthalpies per candidate, in units of the members' pooled spread [n]."""
+    if not len(new) or len(said) < 2:
+        return np.zeros(0)
+    guess = said + _correction(problem, known, told).at(new.lattice, new.x)
+    of = [[i for i, key in enumerate(new.keys) if key == wanted] for wanted in dict.fromkeys(new.keys)]
+    mean = np.stack([guess[:, rows].mean(1) for rows in of], 1)
+    error = np.array([new.energy[rows].mean() for rows in of]) - mean.mean(0)
+    return error / np.sqrt((mean.std(0, ddof=1) ** 2).mean())
+
+
+def _correction(problem: AlloyProblem, solid: AlloyCells, enthalpy: np.ndarray) -> Curves:
+    """What measured energies add to the members' [n_member, n], as a smooth function of composition on each lattice."""
+    return curves(solid.lattice, solid.x, solid.energy - enthalpy, problem.surfaces.enthalpy)
+
+
+def _believe(
+    problem: AlloyProblem,
+    measured: Mapping[str, Measured],
+    table: AlloyCells,
+    solid: AlloyCells,
+    network: Network,
+    ground: Landscape,
+    spread: float,
+    key: jax.Array,
+) -> Beliefs:
+    """What the members make of the measurements; see `Beliefs`."""
+    correction = _correction(problem, solid, network.enthalpy)
+    support = _support(problem)
+    guess = relax_from(network.predictor, ground, support.prototypes, support.crystals, support.lattice, support.x)
+    imagined = guess.enthalpy + correction.at(support.lattice, support.x)
+    n_member = len(network.enthalpy)
+    enthalpy = np.concatenate([np.tile(table.energy, (n_member, 1)), imagined], 1)
+    floor = problem.surfaces
+    log = lambda values, least: np.log(np.maximum(values, least))
+    modulus = lambda values, least: curves(solid.lattice, solid.x, log(values, least), problem.surfaces.log_modulus)
+    score = Mahalanobis().fit(network.features[::2])
+    rng = generator(key)
+    quantiles = norm.ppf((np.arange(n_member) + 0.5) / n_member)
+    quantiles = quantiles / max(quantiles.std(), 1e-9) if n_member > 1 else np.zeros(1)
+    return Beliefs(
+        correction=correction,
+        ground=ground,
+        landscape=problem.landscape(table.join(support), enthalpy),
+        log_bulk=modulus(solid.bulk, floor.bulk_floor),
+        log_shear=modulus(solid.shear, floor.shear_floor),
+        born=curves(solid.lattice, solid.x, solid.born, BORN),
+        draws=np.stack([rng.permutation(quantiles) for _ in range(3)]),
+        novelty=score,
+        limit=novelty_limit(score.score(network.features[1::2])),
+        spread_factor=float(spread),
+        compounds=tuple(problem.compounds(measured)),
+    )
+
+
+def _support(problem: AlloyProblem) -> AlloyCells:
+    """Equimolar alloys of four elements on every lattice of the space, unmeasured: NaN energies and moduli."""
+    n, groups = problem.space.n_site, list(itertools.combinations(problem.elements, min(4, len(problem.elements))))
+    chosen = [groups[i] for i in np.unique(np.linspace(0, len(groups) - 1, min(problem.support, len(groups))).astype(int))]
+    share = lambda group: {s: n // len(group) + (i < n % len(group)) for i, s in enumerate(group)}
+    candidates = [solution(lattice, share(group)) for group in chosen for lattice in problem.space.lattices]
+    return AlloyCells.unmeasured(problem.elements, candidates, [problem.cells(c)[0] for c in candidates])
+
+
+def _keep(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.stem}.partial.npz")
+    np.savez(partial, **arrays)
+    os.replace(partial, path)

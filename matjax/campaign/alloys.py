@@ -1,0 +1,216 @@
+"""High-entropy alloys as the problem of a campaign: the known set, the cells, the truth, the learner."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from matjax.campaign.alloy_cells import AlloyCells, alloy_cells
+from matjax.campaign.alloy_learning import learn
+from matjax.campaign.alloy_surrogate import AlloySurrogate
+from matjax.campaign.problem import Measured
+from matjax.config import spec
+from matjax.simulate.cells import cells, element_volumes, ordered, solution
+from matjax.simulate.prototypes import COMPOUNDS, LATTICES, prototype
+from matjax.thermo import Landscape, Own, Surfaces, Terms, describe, gibbs_elements, landscape, stabilities
+from matjax.training.learner import GraphLearner
+from matjax.types import Candidate, Crystal
+from matjax.units import PRESSURE
+from matjax.value import Alloys, Pessimism, Utility, density, price_per_kg
+from matjax.value.price import masses
+
+GPA = PRESSURE["GPa"]
+"""eV/Å³ per GPa."""
+
+WORST_PUGH = 10.0
+"""Pugh ratios are cut here: the shear modulus of an unstable lattice may be next to nothing."""
+
+
+@spec
+class KnownSet:
+    """What is measured before the first round: few-element alloys and ordered compounds, the training domains.
+
+    Attributes:
+      binaries: Shares of the first element of every pair, on every lattice of the space.
+      ternaries: Share of the equimolar alloys of three elements that are measured, each on one lattice in turn.
+      compounds: Ordered structures of every pair.
+      frames: Which configurations of each measurement train the network.
+    """
+
+    binaries: tuple[float, ...] = (0.25, 0.5, 0.75)
+    ternaries: float = 1.0
+    compounds: tuple[str, ...] = COMPOUNDS
+    frames: tuple[str, ...] = ("relaxed", "copy1")
+
+    def candidates(self, space: Alloys) -> list[Candidate]:
+        """Elements on every lattice, binaries, ternaries, compounds."""
+        n, found = space.n_site, [solution(lattice, {s: space.n_site}) for s in space.available for lattice in LATTICES]
+        for a, b in itertools.combinations(space.available, 2):
+            found += [solution(lattice, {a: round(f * n), b: n - round(f * n)}) for f in self.binaries for lattice in space.lattices]
+            found += [ordered(name, *pair) for name in self.compounds for pair in _orders(name, a, b)]
+        triples = list(itertools.combinations(space.available, 3))
+        for i in np.linspace(0, len(triples) - 1, round(self.ternaries * len(triples))).astype(int):
+            shares = dict(zip(triples[i], (n - 2 * (n // 3), n // 3, n // 3), strict=True))
+            found.append(solution(space.lattices[i % len(space.lattices)], shares))
+        return found
+
+
+def _orders(name: str, a: str, b: str) -> list[tuple[str, str]]:
+    """Both ways round, or one where the two orbits are equivalent."""
+    majority, minority = prototype(name).multiplicities
+    return [(a, b)] if majority == minority else [(a, b), (b, a)]
+
+
+@spec
+class AlloyProblem:
+    """Which alloys of few enough known ones are worth making.
+
+    Attributes:
+      space: The alloys that may be proposed.
+      utility: What makes one worth making.
+      temperature: K.
+      terms: Terms of every Gibbs energy.
+      surfaces: Priors of the landscape.
+      pessimism: How doubt lowers the reward.
+      learner: The ensemble of networks.
+      n_epoch_more: Epochs of every round after the first, which go on from the last round's ensemble.
+      known_set: What is measured first.
+      n_decoration: Cells of a candidate.
+      support: Equimolar four-element alloys per lattice at which each member draws its landscape.
+    """
+
+    space: Alloys
+    utility: Utility
+    temperature: float = dataclasses.field(default=1200.0, metadata={"static": True})
+    terms: Terms = Terms()
+    surfaces: Surfaces = Surfaces()
+    pessimism: Pessimism = Pessimism()
+    learner: GraphLearner = GraphLearner(n_epoch=14, batch_size=12)
+    n_epoch_more: int = 4
+    known_set: KnownSet = KnownSet()
+    n_decoration: int = 2
+    support: int = 24
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols, in the order of every composition."""
+        return self.space.available
+
+    def known(self) -> list[Candidate]:
+        """What is measured before the first round."""
+        return self.known_set.candidates(self.space)
+
+    def cells(self, candidate: Candidate) -> list[Crystal]:
+        """The crystals that stand for a candidate."""
+        n = self.n_decoration if len(candidate.elements) > 3 else 1
+        return cells(candidate, n, element_volumes(candidate.elements))
+
+    def landscape(self, points: AlloyCells, enthalpy: np.ndarray) -> Landscape:
+        """The free-energy landscape of these cells for every member [n_member, n]; an oracle's own is that of one member.
+
+        Raises:
+          ValueError: If an element has no reference among the cells, naming it.
+        """
+        solid = points.is_solution
+        return landscape(
+            self.elements,
+            masses(self.elements),
+            points.select(solid).points(enthalpy[:, solid]),
+            points.select(~solid).points(enthalpy[:, ~solid]),
+            self.surfaces,
+        )
+
+    def table(self, measured: Mapping[str, Measured]) -> AlloyCells:
+        """Measured candidates as arrays."""
+        return alloy_cells(self.elements, measured, {key: self.cells(m.candidate) for key, m in measured.items()})
+
+    def truth(self, measured: Mapping[str, Measured]) -> dict[str, dict[str, Any]]:
+        """What the oracle's own numbers say of every candidate that is not in the known set.
+
+        Its cells against the landscape of the known set, in thermo's definition of stability: the truth of a candidate does not
+        change as the campaign goes on.
+        """
+        known = {c.key for c in self.known()}
+        base = {key: m for key, m in measured.items() if key in known}
+        new = {key: m for key, m in measured.items() if key not in known}
+        if not new:
+            return {}
+        cells_of = self.table(new)
+        known_cells = self.table(base)
+        ground = self.landscape(known_cells, known_cells.energy[None])
+        candidates = [m.candidate for m in new.values()]
+        own = self.own(candidates, cells_of.keys, cells_of.x, cells_of.energy[None])
+        found = stabilities(ground, *self.phases(candidates), self.temperature, terms=self.terms, own=own)
+        samples = self.properties(candidates, np.asarray(found.value), self.gibbs_mixing(ground, candidates, np.asarray(found.gibbs)))
+        rows = [[i for i, key in enumerate(cells_of.keys) if key == c.key] for c in candidates]
+        mean = lambda values: np.array([[values[r].mean() for r in rows]])
+        samples |= self.moduli(mean(cells_of.bulk), mean(cells_of.shear), mean(cells_of.born))
+        samples["density"] = np.asarray(density(self.elements, self.phases(candidates)[1], mean(cells_of.volume)))
+        log_utility = np.asarray(self.utility.log_utility(samples))[0]
+        told: dict[str, dict[str, Any]] = {}
+        for i, candidate in enumerate(candidates):
+            row: dict[str, Any] = {name: float(values[0, i]) for name, values in samples.items()}
+            row |= {"log_utility": float(log_utility[i]), "utility": float(np.exp(log_utility[i]))}
+            row["competitors"] = describe(jax.tree.map(lambda v, i=i: v[0, i], found), self.elements, self.compounds(base))
+            row["gap"] = float(found.gap[0, i])
+            told[candidate.key] = row
+        return told
+
+    def phases(self, candidates: Sequence[Candidate]) -> tuple[np.ndarray, np.ndarray]:
+        """Lattice index [n] and composition [n, n_element] of solutions."""
+        x = np.array([[c.composition.get(s, 0.0) for s in self.elements] for c in candidates])
+        return np.array([LATTICES.index(c.prototype) for c in candidates]), x
+
+    def compounds(self, measured: Mapping[str, Measured]) -> list[str]:
+        """Names of the compounds in the order of a landscape."""
+        return [name_of(m.candidate) for m in measured.values() if m.candidate.prototype not in LATTICES]
+
+    def own(self, candidates: Sequence[Candidate], keys: Sequence[str], x: np.ndarray, energy: np.ndarray) -> Own:
+        """A candidate's own cells [n_member, n, k], to pin its lattice's surface."""
+        rows = [[i for i, key in enumerate(keys) if key == c.key] for c in candidates]
+        k = max(len(r) for r in rows)
+        padded = np.array([r + [r[0]] * (k - len(r)) for r in rows])
+        extra = np.array([[j >= len(r) for j in range(k)] for r in rows])
+        return Own(energy[:, padded], x[padded], np.where(extra, np.inf, self.surfaces.enthalpy.noise))
+
+    def gibbs_mixing(self, ground: Landscape, candidates: Sequence[Candidate], gibbs: np.ndarray) -> np.ndarray:
+        """Gibbs energy relative to the elements in their stable state at the temperature [n_member, n], eV/atom."""
+        pure = np.asarray(gibbs_elements(ground, self.temperature, self.terms))
+        return gibbs - pure @ self.phases(candidates)[1].T
+
+    def properties(self, candidates: Sequence[Candidate], stability: np.ndarray, gibbs_mixing: np.ndarray) -> dict[str, np.ndarray]:
+        """What follows from composition and free energy alone [n_member, n]."""
+        x = self.phases(candidates)[1]
+        full = lambda row: np.broadcast_to(np.asarray(row, float), stability.shape)
+        return {
+            "stability": stability,
+            "gibbs_mixing": gibbs_mixing,
+            "price": full(price_per_kg(self.elements, x)),
+            "n_element": full([len(c.elements) for c in candidates]),
+        }
+
+    def moduli(self, bulk: np.ndarray, shear: np.ndarray, born: np.ndarray) -> dict[str, np.ndarray]:
+        """Properties of moduli (eV/Å³) in the units of the utility."""
+        return {
+            "bulk_modulus": bulk / GPA,
+            "shear_modulus": shear / GPA,
+            "pugh_ratio": bulk / np.maximum(shear, bulk / WORST_PUGH),
+            "born": born / GPA,
+        }
+
+    def learn(self, measured: Mapping[str, Measured], *, round: int, run_dir: Path, key: jax.Array) -> AlloySurrogate:
+        """The surrogate of a round; see `alloy_learning`."""
+        return learn(self, measured, round, run_dir, key)
+
+
+def name_of(candidate: Candidate) -> str:
+    """Short name of a compound: `L1_2 Ni3Al`."""
+    counts = [(orbit[0][0], orbit[0][1]) for orbit in candidate.occupancy]
+    smallest = min(n for _, n in counts)
+    return f"{candidate.prototype} " + "".join(f"{s}{n // smallest if n > smallest else ''}" for s, n in counts)

@@ -1,0 +1,117 @@
+"""One campaign as settings: what a TOML file of thirty lines says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+
+from matjax.campaign.alloys import AlloyProblem, KnownSet
+from matjax.campaign.ase_oracle import AseOracle, Emt
+from matjax.campaign.lammps_oracle import Lammps
+from matjax.config import spec
+from matjax.simulate.laboratory import Laboratory
+from matjax.thermo import Terms
+from matjax.training.learner import GraphLearner
+from matjax.value import (
+    Alloys,
+    Genetic,
+    Greedy,
+    Pessimism,
+    PriceGoal,
+    PughGoal,
+    Random,
+    StabilityGoal,
+    Thompson,
+    UpperBound,
+    Utility,
+    ValueGuided,
+)
+
+LABORATORY = "Al Co Cu Fe Mo Ni Pd Ti"
+"""Elements of the default campaign."""
+
+
+@spec
+class Comparison:
+    """What runs beside the campaign for the report, at the same number of oracle calls; none of it is learned from.
+
+    Attributes:
+      seeds: Runs of random search and of a genetic search on the oracle itself; 0 for none.
+      audit: Random alloys that the oracle measures to compare the reward with the truth; 0 for none.
+    """
+
+    seeds: int = 5
+    audit: int = 64
+
+
+@spec
+class DiscoverConfig:
+    """Settings of `matjax discover`.
+
+    Attributes:
+      space: The alloys that may be proposed.
+      utility: What makes one worth making.
+      temperature: K.
+      oracle: What measures.
+      budget: Oracle calls, one per candidate with all its cells.
+      batch: Candidates per round.
+      pool: Proposals per round that the batch is picked from.
+      seed: Randomness of the campaign.
+      n_decoration: Cells of a candidate.
+      terms: Terms of every Gibbs energy.
+      known: What is measured before the first round.
+      learner: The ensemble.
+      n_epoch_more: Epochs of every round after the first.
+      pessimism: How doubt lowers the reward.
+      proposer: Who proposes.
+      acquisition: What picks the batch.
+      comparison: What runs beside it.
+    """
+
+    space: Alloys = Alloys(LABORATORY)
+    utility: Utility = Utility(goals=(StabilityGoal(), PughGoal(), PriceGoal()))
+    temperature: float = dataclasses.field(default=1200.0, metadata={"static": True})
+    oracle: Laboratory | Lammps | Emt | AseOracle = Laboratory()
+    budget: int = 40
+    batch: int = 8
+    pool: int = 128
+    seed: int = 0
+    n_decoration: int = 2
+    terms: Terms = Terms()
+    known: KnownSet = KnownSet()
+    learner: GraphLearner = GraphLearner(n_epoch=14, batch_size=12)
+    n_epoch_more: int = 4
+    pessimism: Pessimism = Pessimism()
+    proposer: ValueGuided | Genetic | Random = ValueGuided()
+    acquisition: Thompson | UpperBound | Greedy = Thompson()
+    comparison: Comparison = Comparison()
+
+    def problem(self) -> AlloyProblem:
+        """What is sought."""
+        return AlloyProblem(
+            space=self.space,
+            utility=self.utility,
+            temperature=self.temperature,
+            terms=self.terms,
+            pessimism=self.pessimism,
+            learner=self.learner,
+            n_epoch_more=self.n_epoch_more,
+            known_set=self.known,
+            n_decoration=self.n_decoration,
+        )
+
+    def key(self) -> jax.Array:
+        """Randomness of the campaign."""
+        return jax.random.key(self.seed)
+
+    def check(self) -> None:
+        """Refuses settings that contradict each other, before anything is computed.
+
+        Raises:
+          ValueError: If the oracle lacks elements, or no alloy of the space can satisfy the goals.
+        """
+        missing = sorted(set(self.space.available) - set(self.oracle.elements))
+        if missing:
+            raise ValueError(f"the oracle {self.oracle.name} has no {', '.join(missing)}; it knows {' '.join(self.oracle.elements)}")
+        self.utility.check_reachable(self.space.available)

@@ -1,0 +1,112 @@
+"""Sections through the free-energy landscape: against composition and against temperature, with what the oracle says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from matjax.campaign.alloy_surrogate import AlloySurrogate
+from matjax.campaign.alloys import AlloyProblem
+from matjax.campaign.problem import Measured
+from matjax.simulate.prototypes import LATTICES
+from matjax.thermo import Landscape, gibbs_elements, gibbs_solution, stabilities
+from matjax.value import inflate
+
+N_POINT = 21
+TEMPERATURES = (300.0, 600.0, 900.0, 1200.0, 1500.0)
+
+
+def mixing_sections(
+    problem: AlloyProblem, surrogate: AlloySurrogate, known: Mapping[str, Measured], best: Sequence[Measured]
+) -> list[dict[str, Any]]:
+    """Free energy of mixing and stability as the most abundant element of an alloy is exchanged for the others.
+
+    Bands are the members' range of plus or minus two calibrated standard deviations; the truth is the oracle's landscape of
+    the known set.
+    """
+    ground = _ground(problem, known)
+    return [_section(problem, surrogate, ground, m) for m in best]
+
+
+def _section(problem: AlloyProblem, surrogate: AlloySurrogate, ground: Landscape, m: Measured) -> dict[str, Any]:
+    fractions, elements = m.candidate.composition, problem.elements
+    varied = max(fractions, key=lambda s: fractions[s])
+    rest = np.array([0.0 if s == varied else fractions.get(s, 0.0) for s in elements])
+    share = np.linspace(0.0, 0.8, N_POINT)
+    x = (1 - share)[:, None] * rest / rest.sum() + share[:, None] * np.array([float(s == varied) for s in elements])
+    lattice = LATTICES.index(m.candidate.prototype)
+    temperatures = sorted({300.0, problem.temperature, 1.5 * problem.temperature})
+    rows: dict[str, list[Any]] = {k: [] for k in ("gibbs_mixing", "low", "high", "stability", "stability_low", "stability_high")}
+    truth: dict[str, list[Any]] = {"truth_gibbs": [], "truth_stability": []}
+    for temperature in temperatures:
+        mixing = _mixing(problem, surrogate.beliefs.landscape, lattice, x, temperature)
+        stable = _stability(problem, surrogate.beliefs.landscape, lattice, x, temperature)
+        for name, low, high, samples in (
+            ("gibbs_mixing", "low", "high", mixing),
+            ("stability", "stability_low", "stability_high", stable),
+        ):
+            middle, half = _band(samples, surrogate.beliefs.spread_factor)
+            rows[name].append(middle)
+            rows[low].append(middle - half)
+            rows[high].append(middle + half)
+        truth["truth_gibbs"].append(_mixing(problem, ground, lattice, x, temperature)[0])
+        truth["truth_stability"].append(_stability(problem, ground, lattice, x, temperature)[0])
+    others = "".join(s for s in elements if fractions.get(s, 0.0) and s != varied)
+    return {
+        "title": f"{varied} in {m.candidate.prototype} {others} (proportions of {m.candidate.formula})",
+        "lattice": m.candidate.prototype,
+        "x_label": f"fraction of {varied}",
+        "x": share,
+        "temperatures": temperatures,
+        **rows,
+        **truth,
+    }
+
+
+def stability_trends(
+    problem: AlloyProblem, surrogate: AlloySurrogate, known: Mapping[str, Measured], best: Sequence[Measured]
+) -> list[dict[str, Any]]:
+    """Stability of measured candidates against temperature: what the members say of their cells, and what the oracle says."""
+    if not best:
+        return []
+    ground, candidates = _ground(problem, known), [m.candidate for m in best]
+    table = problem.table({m.candidate.key: m for m in best})
+    own = problem.own(candidates, table.keys, table.x, table.energy[None])
+    said, true = [], []
+    for temperature in TEMPERATURES:
+        said.append(_band(np.asarray(surrogate.stability(candidates, temperature)[0].value), surrogate.beliefs.spread_factor))
+        true.append(np.asarray(stabilities(ground, *problem.phases(candidates), temperature, terms=problem.terms, own=own).value)[0])
+    return [
+        {
+            "candidate": candidate.formula,
+            "T": list(TEMPERATURES),
+            "stability": [middle[i] for middle, _ in said],
+            "low": [middle[i] - half[i] for middle, half in said],
+            "high": [middle[i] + half[i] for middle, half in said],
+            "truth": [row[i] for row in true],
+        }
+        for i, candidate in enumerate(candidates)
+    ]
+
+
+def _ground(problem: AlloyProblem, known: Mapping[str, Measured]) -> Landscape:
+    table = problem.table(known)
+    return problem.landscape(table, table.energy[None])
+
+
+def _mixing(problem: AlloyProblem, landscape: Landscape, lattice: int, x: np.ndarray, temperature: float) -> np.ndarray:
+    """[n_member, n] eV/atom relative to the elements in their stable state."""
+    pure = np.asarray(gibbs_elements(landscape, temperature, problem.terms))
+    return np.asarray(gibbs_solution(landscape, lattice, x, temperature, problem.terms)) - pure @ x.T
+
+
+def _stability(problem: AlloyProblem, landscape: Landscape, lattice: int, x: np.ndarray, temperature: float) -> np.ndarray:
+    return np.asarray(stabilities(landscape, np.full(len(x), lattice), x, temperature, terms=problem.terms).value)
+
+
+def _band(samples: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and two calibrated standard deviations [n]."""
+    wide = np.asarray(inflate(samples, factor))
+    return wide.mean(0), 2 * wide.std(0, ddof=1) if len(wide) > 1 else np.zeros(wide.shape[1])

@@ -1,0 +1,65 @@
+"""Proxy against truth as optimisation pressure rises: best of n by the reward, and what the oracle says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from matjax.campaign.alloy_surrogate import AlloySurrogate
+from matjax.campaign.alloys import AlloyProblem
+from matjax.campaign.executor import ask
+from matjax.campaign.oracle import Oracle
+from matjax.campaign.problem import Measured
+from matjax.keys import generator
+from matjax.types import Candidate
+
+N_DRAW = 400
+"""Draws of n candidates from the pool, per n."""
+
+
+def audit_pool(
+    problem: AlloyProblem, oracle: Oracle, known: Mapping[str, Measured], n: int, key: jax.Array
+) -> list[tuple[Candidate, float]]:
+    """Random alloys of the space with their true log utility, measured for scoring only: nothing learns from them."""
+    if not n:
+        return []
+    candidates = problem.space.decode(*problem.space.sample_uniform(n, key))
+    crystals = [problem.cells(c) for c in candidates]
+    said = iter(ask(oracle, [crystal for part in crystals for crystal in part]))
+    pool = [Measured(c, tuple(next(said) for _ in part)) for c, part in zip(candidates, crystals, strict=True)]
+    sound = {m.candidate.key: m for m in pool if m.converged}
+    truth = problem.truth({**known, **sound}) if sound else {}
+    return [(m.candidate, float(truth[k]["log_utility"])) for k, m in sound.items() if k in truth]
+
+
+def pressure(surrogate: AlloySurrogate, pool: list[tuple[Candidate, float]], key: jax.Array) -> list[dict[str, Any]]:
+    """Best-of-n curves: the log utility that the reward promises of the best of n, and what is true of it.
+
+    `proxy` is the pessimistic reward of the ensemble, `proxy_single` the log utility by one member, with no pessimism. A reward
+    that is gamed promises more and more while the truth falls behind. Interval: 90% over draws of the pool.
+    """
+    if len(pool) < 2:
+        return []
+    candidates, truth = [c for c, _ in pool], np.array([t for _, t in pool])
+    proxy, single = surrogate.reward(candidates), surrogate.log_utility(candidates)[0]
+    rng, rows, n = generator(key), [], 1
+    sizes = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n <= len(pool)]
+    for n in sizes:
+        drawn = np.stack([rng.choice(len(pool), n, replace=False) for _ in range(N_DRAW)])
+        best = drawn[np.arange(N_DRAW), np.argmax(proxy[drawn], 1)]
+        alone = drawn[np.arange(N_DRAW), np.argmax(single[drawn], 1)]
+        rows.append(
+            {
+                "n": n,
+                "proxy": float(proxy[best].mean()),
+                "truth": float(truth[best].mean()),
+                "truth_low": float(np.quantile(truth[best], 0.05)),
+                "truth_high": float(np.quantile(truth[best], 0.95)),
+                "proxy_single": float(single[alone].mean()),
+                "truth_single": float(truth[alone].mean()),
+            }
+        )
+    return rows

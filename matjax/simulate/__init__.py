@@ -1,0 +1,28 @@
+"""Simulation: anything that answers as a potential, and the structures it is asked about."""
+
+from matjax.simulate.calculator import EnsembleCalculator
+from matjax.simulate.eam import cutoffs, eam_energy
+from matjax.simulate.elastic import elastic_tensor
+from matjax.simulate.laboratory import Laboratory
+from matjax.simulate.prototypes import COMPOUNDS, LATTICES, Prototype, prototype, representative_cell
+from matjax.simulate.relax import Relaxed, relax
+from matjax.simulate.topology import Topology, edge_vectors, stack, topology
+
+__all__ = [
+    "COMPOUNDS",
+    "LATTICES",
+    "EnsembleCalculator",
+    "Laboratory",
+    "Prototype",
+    "Relaxed",
+    "Topology",
+    "cutoffs",
+    "eam_energy",
+    "edge_vectors",
+    "elastic_tensor",
+    "prototype",
+    "relax",
+    "representative_cell",
+    "stack",
+    "topology",
+]

@@ -1,0 +1,209 @@
+"""From elastic constants to moduli, mechanical stability and ductility proxies.
+
+Elastic constants are [..., 6, 6] in Voigt notation with engineering shear strains (order xx, yy, zz, yz, xz, xy), in eV/Å³.
+Every linear quantity is a sum over a fixed pattern of weights: such sums stay in float64 under the gradient of any caller.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+SYMMETRY = {"fcc": "cubic", "bcc": "cubic", "hcp": "hexagonal"}
+"""Symmetry that the elastic constants of a random solution have on average, by lattice."""
+
+
+def _at(*places: tuple[int, int], value: float = 1.0) -> np.ndarray:
+    """The [6, 6] pattern with a value at the places (counted from 1) and at their mirror images."""
+    pattern = np.zeros((6, 6))
+    for i, j in places:
+        pattern[i - 1, j - 1] = pattern[j - 1, i - 1] = value
+    return pattern
+
+
+_NORMAL = _at((1, 1), (2, 2), (3, 3))
+_CROSS = _at((1, 2), (1, 3), (2, 3))
+_SHEAR = _at((4, 4), (5, 5), (6, 6))
+_BASAL = _at((6, 6), value=1 / 2)  # C66 = (C11 - C12)/2 around the hexagonal axis
+_MANDEL = np.sqrt(np.outer([1, 1, 1, 2, 2, 2], [1, 1, 1, 2, 2, 2]))
+
+# Per symmetry: (weights that read a constant out of any matrix, pattern that the constant fills), the projection that
+# changes the elastic tensor least.
+_PROJECTION = {
+    "cubic": (
+        (_NORMAL / 3, _NORMAL),  # C11
+        (_CROSS / 6, _CROSS),  # C12
+        (_SHEAR / 3, _SHEAR),  # C44
+    ),
+    "hexagonal": (
+        (_at((1, 1), (2, 2), value=3 / 8) + _at((1, 2), value=1 / 8) + _BASAL, _at((1, 1), (2, 2)) + _BASAL),  # C11
+        (_at((1, 1), (2, 2), value=1 / 8) + _at((1, 2), value=3 / 8) - _BASAL, _at((1, 2)) - _BASAL),  # C12
+        (_at((1, 3), (2, 3), value=1 / 4), _at((1, 3), (2, 3))),  # C13
+        (_at((3, 3)), _at((3, 3))),  # C33
+        (_at((4, 4), (5, 5), value=1 / 2), _at((4, 4), (5, 5))),  # C44
+    ),
+}
+
+
+class Moduli(NamedTuple):
+    """Of an isotropic polycrystal: bulk and shear modulus [...], eV/Å³."""
+
+    bulk: Array
+    shear: Array
+
+
+def voigt(elastic: ArrayLike) -> Moduli:
+    """Moduli of a polycrystal whose grains are strained alike: an upper bound.
+
+    Args:
+      elastic: Elastic constants [..., 6, 6], eV/Å³, here and in every function below.
+
+    Raises:
+      ValueError: If `elastic` has another shape.
+
+    Source:
+      Voigt (1928); Hill (1952), The elastic behaviour of a crystalline aggregate, eq. 1.
+    """
+    with jax.enable_x64(True):
+        elastic = _checked(elastic)
+        return Moduli(_sum(elastic, (_NORMAL + _CROSS) / 9), _sum(elastic, (_NORMAL - _CROSS / 2 + 3 * _SHEAR) / 15))
+
+
+def reuss(elastic: ArrayLike) -> Moduli:
+    """Moduli of a polycrystal whose grains are stressed alike: a lower bound where `born` > 0, without meaning elsewhere.
+
+    Not finite where the matrix is singular.
+
+    Source:
+      Reuss (1929); Hill (1952), The elastic behaviour of a crystalline aggregate, eq. 2.
+    """
+    with jax.enable_x64(True):
+        compliance = _inverse(_checked(elastic))
+        softness = _sum(compliance, (4 * _NORMAL - 2 * _CROSS + 3 * _SHEAR) / 15)
+        return Moduli(1 / _sum(compliance, _NORMAL + _CROSS), 1 / softness)
+
+
+def hill(elastic: ArrayLike) -> Moduli:
+    """Mean of the Voigt and Reuss bounds: the moduli usually quoted. Has meaning where `born` > 0.
+
+    Source:
+      Hill (1952), The elastic behaviour of a crystalline aggregate.
+    """
+    with jax.enable_x64(True):
+        upper, lower = voigt(elastic), reuss(elastic)
+        return Moduli((upper.bulk + lower.bulk) / 2, (upper.shear + lower.shear) / 2)
+
+
+def symmetrise(elastic: ArrayLike, symmetry: str) -> Array:
+    """Elastic constants of the given symmetry that are nearest to those of a disordered cell, which has none.
+
+    The average over all rotations of the class; Voigt's bulk and shear modulus do not change.
+
+    Args:
+      elastic: Elastic constants [..., 6, 6], eV/Å³.
+      symmetry: "cubic" (axes along x, y, z) or "hexagonal" (transversely isotropic, axis along z); see SYMMETRY.
+
+    Raises:
+      ValueError: If the symmetry is another one.
+
+    Source:
+      Moakher & Norris (2006), The closest elastic tensor of arbitrary symmetry to an elasticity tensor of lower symmetry.
+    """
+    if symmetry not in _PROJECTION:
+        raise ValueError(f"elastic constants can be made {' or '.join(_PROJECTION)}, not {symmetry!r}")
+    with jax.enable_x64(True):
+        elastic = _checked(elastic)
+        fill = lambda constant, pattern: constant[..., None, None] * jnp.asarray(pattern).reshape(*(1,) * constant.ndim, 6, 6)
+        return sum((fill(_sum(elastic, weights), pattern) for weights, pattern in _PROJECTION[symmetry]), jnp.zeros(()))
+
+
+def born(elastic: ArrayLike) -> Array:
+    """Born stability: the smallest eigenvalue of the elastic tensor, eV/Å³. Positive if every strain costs energy.
+
+    The eigenvalue of the tensor itself (Mandel's notation, in which shear components carry sqrt(2)), so that it does not
+    depend on the axes. Differentiable also where eigenvalues coincide (there, along one of their strains).
+
+    Source:
+      Born (1940); Mouhat & Coudert (2014), Necessary and sufficient elastic stability conditions in various crystal systems.
+    """
+    with jax.enable_x64(True):
+        tensor = _checked(elastic)
+        tensor = (tensor + tensor.mT) / 2 * _like(_MANDEL, tensor)
+        strain = jnp.linalg.eigh(jax.lax.stop_gradient(tensor))[1][..., :1]
+        return jnp.sum(strain * tensor * strain.mT, axis=(-2, -1))
+
+
+def pugh_ratio(bulk: ArrayLike, shear: ArrayLike) -> Array:
+    """B / G, a proxy of ductility: ductile metals tend to lie above 1.75. Has meaning where `born` > 0.
+
+    Args:
+      bulk: Bulk modulus [...].
+      shear: Shear modulus [...], in the same unit.
+
+    Source:
+      Pugh (1954), Relations between the elastic moduli and the plastic properties of polycrystalline pure metals.
+    """
+    with jax.enable_x64(True):
+        return jnp.asarray(bulk, jnp.float64) / jnp.asarray(shear, jnp.float64)
+
+
+def poisson_ratio(bulk: ArrayLike, shear: ArrayLike) -> Array:
+    """(3 B - 2 G) / (2 (3 B + G)), of the isotropic polycrystal; a proxy of ductility that orders alloys as Pugh's ratio does."""
+    with jax.enable_x64(True):
+        bulk, shear = jnp.asarray(bulk, jnp.float64), jnp.asarray(shear, jnp.float64)
+        return (3 * bulk - 2 * shear) / (2 * (3 * bulk + shear))
+
+
+def cauchy_pressure(elastic: ArrayLike) -> Array:
+    """C12 - C44 of the cubic average, eV/Å³, a proxy of ductility: positive for metallic, negative for directed bonds.
+
+    Source:
+      Pettifor (1992), Theoretical predictions of structure and related properties of intermetallics.
+    """
+    with jax.enable_x64(True):
+        return _sum(_checked(elastic), _CROSS / 6 - _SHEAR / 3)
+
+
+def universal_anisotropy(elastic: ArrayLike) -> Array:
+    """5 G_voigt / G_reuss + B_voigt / B_reuss - 6: zero for an isotropic crystal, positive otherwise where `born` > 0.
+
+    Source:
+      Ranganathan & Ostoja-Starzewski (2008), Universal elastic anisotropy index.
+    """
+    with jax.enable_x64(True):
+        upper, lower = voigt(elastic), reuss(elastic)
+        return 5 * upper.shear / lower.shear + upper.bulk / lower.bulk - 6
+
+
+def _checked(elastic: ArrayLike) -> Array:
+    elastic = jnp.asarray(elastic, jnp.float64)
+    if elastic.shape[-2:] != (6, 6):
+        raise ValueError(f"elastic constants are [..., 6, 6] in Voigt notation, not {elastic.shape}")
+    return elastic
+
+
+def _like(pattern: np.ndarray, elastic: Array) -> Array:
+    return jnp.asarray(pattern).reshape(*(1,) * (elastic.ndim - 2), 6, 6)
+
+
+def _sum(elastic: Array, weights: np.ndarray) -> Array:
+    """Sum over the matrix with weights [6, 6]."""
+    return jnp.sum(elastic * _like(weights, elastic), axis=(-2, -1))
+
+
+@jax.custom_jvp
+def _inverse(matrix: Array) -> Array:
+    return jnp.linalg.inv(matrix)
+
+
+@_inverse.defjvp
+def _inverse_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    with jax.enable_x64(True):
+        inverse = _inverse(*primals)
+        product = lambda a, b: jnp.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2)  # a dot would be transposed in float32
+        return inverse, -product(product(inverse, *tangents), inverse)

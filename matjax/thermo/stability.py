@@ -1,0 +1,252 @@
+"""Phase stability, defined once: used by the reward, the oracle's truth, the audit and the report.
+
+Stability of a candidate = G of the candidate minus the lowest G of any mixture of *other* phases of the same overall
+composition: every ordered compound, every composition of the other lattices, and every composition of the same lattice that
+differs from the candidate's by at least SEPARATION (half the sum of absolute differences). Same terms, same temperature,
+same ensemble member. Only phases whose elements are among the candidate's take part. So a stable solution is negative, a
+miscibility gap is positive, and the number is continuous. If the candidate is a compound, the others are every other
+compound and every composition of every lattice. Phases that are in no landscape are listed in NOT_CONSIDERED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from matjax.simulate.prototypes import LATTICES
+from matjax.thermo.gibbs import ALL_TERMS, Terms, gibbs_compounds
+from matjax.thermo.landscape import MEMBERS, Landscape
+from matjax.thermo.mixture import N_LATTICE, SEARCH, SEPARATION, Compounds, Search, System, gibbs_of, lowest_mixture, on_face
+from matjax.thermo.solution import Surface, basis, restrict, update
+
+NOT_CONSIDERED = ("liquid", "sigma", "mu", "Laves", "chi", "omega", "compounds that are not in the list")
+"""Phases that may be more stable than every competitor and are in no landscape."""
+
+CHUNK = (8, 64)
+"""Candidates that go through one compiled call: the smaller where there are no more."""
+
+_SAYS_NOTHING = 1e6  # eV/atom, noise of a datum that is not used
+
+
+class Own(NamedTuple):
+    """What the candidate's own cells say of its lattice; pins the surface near them before anything is compared.
+
+    Attributes:
+      enthalpy: eV/atom in the convention of the landscape's data [..., k].
+      x: Compositions of the cells [k, n_element].
+      noise: Standard deviation of each, eV/atom [k]; infinite where a cell says nothing.
+    """
+
+    enthalpy: Array
+    x: Array
+    noise: Array
+
+
+class Stability(NamedTuple):
+    """How stable a candidate is, and against what.
+
+    Attributes:
+      value: G of the candidate minus the lowest G of any mixture of other phases, eV/atom; negative is stable.
+      gibbs: G of the candidate, eV/atom relative to the elements' lowest enthalpies.
+      fractions: Share of the atoms in each competitor [n_active], summing to 1; zero where fewer phases do.
+      phases: What each competitor is [n_active]: an index in LATTICES, or len(LATTICES) + number of the compound.
+      compositions: Of each competitor [n_active, n_element].
+      gap: Certificate, eV/atom: no mixture is lower by more than this, as far as the last search saw.
+      temperature: K.
+    """
+
+    value: Array
+    gibbs: Array
+    fractions: Array
+    phases: Array
+    compositions: Array
+    gap: Array
+    temperature: Array
+
+
+def stability(
+    landscape: Landscape,
+    phase: ArrayLike,
+    x: ArrayLike,
+    temperature: ArrayLike,
+    *,
+    terms: Terms = ALL_TERMS,
+    own: Own | None = None,
+    search: Search = SEARCH,
+) -> Stability:
+    """Stability of one candidate on one member's landscape; see the head of this module for the definition.
+
+    Runs inside jit and vmap (`in_axes=MEMBERS` over members). Differentiable in temperature, composition and everything the
+    landscape is made of, at fixed competitors (envelope theorem).
+
+    Args:
+      landscape: One member's.
+      phase: Index in LATTICES, or len(LATTICES) + number of a compound.
+      x: Composition of the candidate; of a compound, its own.
+      temperature: K.
+      terms: Terms of every Gibbs energy.
+      own: Data of the candidate's own cells (solutions only).
+      search: How the lowest mixture is searched.
+
+    Raises:
+      ValueError: If the candidate has more elements than the search, or is no composition of the landscape's elements.
+    """
+    search = _check(landscape, np.shape(x), x, search)
+    with jax.enable_x64(True):
+        x, temperature = jnp.asarray(x, jnp.float64), jnp.asarray(temperature, jnp.float64)
+        own = None if own is None else Own(*(jnp.asarray(value, jnp.float64) for value in own))
+        return _stability(landscape, jnp.asarray(phase, jnp.int32), x, temperature, own, terms, search)
+
+
+def stabilities(
+    landscape: Landscape,
+    phases: ArrayLike,
+    x: ArrayLike,
+    temperature: float,
+    *,
+    terms: Terms = ALL_TERMS,
+    own: Own | None = None,
+    search: Search = SEARCH,
+) -> Stability:
+    """Stability of many candidates, for every member of the landscape: as `stability`, in chunks of one compiled shape.
+
+    Args:
+      landscape: With a leading axis of members.
+      phases: One per candidate.
+      x: One composition per candidate.
+      temperature: K.
+      terms: Terms of every Gibbs energy.
+      own: enthalpy [n_member, n, k], x [n, k, n_element], noise [n, k].
+      search: How the lowest mixture is searched.
+
+    Returns:
+      Fields with leading axes [n_member, n].
+
+    Raises:
+      ValueError: As `stability`, or if there is no candidate.
+    """
+    search = _check(landscape, np.shape(x)[1:], x, search)
+    n = len(np.asarray(phases))
+    if n == 0:
+        raise ValueError("no candidate to judge the stability of; give at least one")
+    size = CHUNK[0] if n <= CHUNK[0] else CHUNK[1]
+    with jax.enable_x64(True):
+        temperature, x = jnp.asarray(temperature, jnp.float64), jnp.asarray(x, jnp.float64)
+        parts = []
+        for start in range(0, n, size):
+            rows = np.minimum(np.arange(start, start + size), n - 1)
+            mine = None if own is None else Own(own.enthalpy[:, rows], own.x[rows], own.noise[rows])
+            mine = None if mine is None else Own(*(jnp.asarray(value, jnp.float64) for value in mine))
+            part = _stabilities(landscape, jnp.asarray(phases)[rows].astype(jnp.int32), x[rows], temperature, mine, terms, search)
+            parts.append(part)
+        return jax.tree.map(lambda *ys: jnp.concatenate(ys, 1)[:, :n], *parts)
+
+
+def describe(
+    result: Stability, elements: Sequence[str], compounds: Sequence[str] = (), *, smallest: float = 1e-3
+) -> list[dict[str, str | float | dict[str, float]]]:
+    """The competitors of one candidate for people: {phase, fraction, composition {symbol: fraction}}, largest first.
+
+    Points of one lattice closer than half a SEPARATION are one phase; shares under `smallest` are left out.
+
+    Args:
+      result: Of one candidate and member.
+      elements: Symbols in the order of the landscape.
+      compounds: Names in the order of the landscape.
+      smallest: Least share of the atoms that is listed.
+    """
+    merged: list[tuple[int, float, np.ndarray]] = []
+    order = np.argsort(-np.asarray(result.fractions))
+    for phase, fraction, x in ((int(result.phases[k]), float(result.fractions[k]), np.asarray(result.compositions[k])) for k in order):
+        near = [k for k, (other, _, at) in enumerate(merged) if other == phase and np.abs(at - x).sum() / 2 < SEPARATION / 2]
+        if near:
+            _, share, at = merged[near[0]]
+            merged[near[0]] = (phase, share + fraction, (share * at + fraction * x) / (share + fraction))
+        elif fraction > 0:
+            merged.append((phase, fraction, x))
+    name = lambda phase: LATTICES[phase] if phase < N_LATTICE else compounds[phase - N_LATTICE]
+    rows = [
+        {"phase": name(phase), "fraction": fraction, "composition": {e: float(v) for e, v in zip(elements, x, strict=True) if v > 5e-4}}
+        for phase, fraction, x in merged
+        if fraction >= smallest
+    ]
+    return sorted(rows, key=lambda row: -row["fraction"])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Inside
+
+
+def _check(landscape: Landscape, shape: tuple[int, ...], x: ArrayLike, search: Search) -> Search:
+    """Fits the search to the landscape; complains of what is no candidate."""
+    n_element = len(landscape.mass)
+    if shape != (n_element,):
+        raise ValueError(f"a composition of shape {shape} on a landscape of {n_element} elements")
+    if isinstance(x, jax.core.Tracer):
+        return _fitted(search, n_element)
+    rows = np.asarray(x, float).reshape(-1, n_element)
+    if len(bad := np.flatnonzero(~((np.abs(rows.sum(-1) - 1) < 1e-5) & (rows >= -1e-9).all(-1)))):
+        raise ValueError(f"candidate {bad[0]} has fractions {rows[bad[0]]}; they must be >= 0 and sum to 1")
+    if len(rows) and (most := int((rows > 0).sum(-1).max())) > search.n_active:
+        raise ValueError(f"a candidate has {most} elements; the search allows {search.n_active} (Search(n_active=...))")
+    return _fitted(search, n_element)
+
+
+def _fitted(search: Search, n_element: int) -> Search:
+    return Search(min(search.n_active, n_element), search.n_grid, search.n_round, search.n_step)
+
+
+@partial(jax.jit, static_argnames=("terms", "search"))
+def _stabilities(
+    landscape: Landscape, phases: Array, x: Array, temperature: Array, own: Own | None, terms: Terms, search: Search
+) -> Stability:
+    one = lambda member, phase, x, own: _stability(member, phase, x, temperature, own, terms, search)
+    candidates = jax.vmap(one, in_axes=(None, 0, 0, None if own is None else Own(0, 0, 0)))  # type: ignore[arg-type]
+    members = jax.vmap(candidates, in_axes=(MEMBERS, None, None, None if own is None else Own(0, None, None)))  # type: ignore[arg-type]
+    return members(landscape, phases, x, own)
+
+
+@partial(jax.jit, static_argnames=("terms", "search"))
+def _stability(
+    landscape: Landscape, phase: Array, x: Array, temperature: Array, own: Own | None, terms: Terms, search: Search
+) -> Stability:
+    elements = jnp.sort(jnp.argsort(x <= 0, stable=True)[: search.n_active])
+    system = System(_subsystem(landscape, elements, phase, own), _compounds(landscape, elements, temperature, terms), temperature)
+    inside = x[elements]
+    mixture = lowest_mixture(*jax.lax.stop_gradient((system, phase, inside)), terms, search)
+    at = on_face(mixture.x, mixture.face, inside)
+    # Fractions and slope are constants here: the derivative of a minimum is that of its Lagrangian (envelope theorem).
+    lowest = mixture.fractions @ (gibbs_of(system, mixture.phase, at, terms) - at @ mixture.slope) + inside @ mixture.slope
+    gibbs = gibbs_of(system, phase[None], inside[None], terms)[0]
+    compositions = jnp.zeros((search.n_active, len(x))).at[:, elements].set(at)
+    return Stability(gibbs - lowest, gibbs, mixture.fractions, mixture.phase, compositions, mixture.gap, temperature)
+
+
+def _subsystem(landscape: Landscape, elements: Array, phase: Array, own: Own | None) -> Landscape:
+    """The solutions of some elements, the candidate's lattice conditioned on its own cells."""
+    columns = restrict(len(landscape.mass), elements)
+    some = lambda surface: surface._replace(mean=surface.mean[:, columns])
+    enthalpy = some(landscape.enthalpy)
+    if own is not None:
+        lattice = jnp.minimum(phase, N_LATTICE - 1)
+        surface = Surface(enthalpy.mean[lattice], landscape.enthalpy.covariance[lattice][columns[:, None], columns[None]])
+        counts = jnp.isfinite(own.noise) & (phase < N_LATTICE)
+        relative = jnp.where(counts, own.enthalpy - own.x @ landscape.reference, 0.0)
+        surface = update(surface, basis(own.x[:, elements]), relative, jnp.where(counts, own.noise, _SAYS_NOTHING))
+        enthalpy = enthalpy._replace(mean=enthalpy.mean.at[lattice].set(surface.mean))
+    moduli = some(landscape.log_bulk), some(landscape.log_shear), some(landscape.log_volume)
+    return Landscape(enthalpy, *moduli, landscape.mass[elements], *landscape[5:])
+
+
+def _compounds(landscape: Landscape, elements: Array, temperature: Array, terms: Terms) -> Compounds:
+    """The compounds, and one that never takes part (so that there is one)."""
+    x = landscape.compound_x[:, elements]
+    grow = lambda y, value: jnp.concatenate([y, jnp.full((1, *y.shape[1:]), value, y.dtype)])
+    return Compounds(grow(x, 0.0), grow(gibbs_compounds(landscape, temperature, terms), 0.0), grow(x.sum(-1) > 1 - 1e-9, False))

@@ -1,0 +1,97 @@
+"""The scorer of partial alloys: from what is already in the alloy and the element whose turn it is, to scores of its counts and a value.
+
+It sees elements only through embeddings of their physical features (plus a free part, zero until learned), and what is in
+the alloy only through sums over its elements. So it has something to say of an element that it was never shown.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from matjax import keys
+from matjax.data.elements import N_ELEMENT, physical_features
+from matjax.value.tree import N_LATTICE, Tree
+
+Params = dict[str, jax.Array]
+
+
+class Vocabulary(NamedTuple):
+    """What the steps of a tree are about: an embedding per step.
+
+    current: the element whose turn it is [n_step, n_feature], zero at the lattice; ahead: mean of the elements not yet decided
+    [n_step, n_feature]; progress: share of the steps done [n_step].
+    """
+
+    current: jax.Array
+    ahead: jax.Array
+    progress: jax.Array
+
+
+def init(tree: Tree, key: jax.Array, *, width: int = 128, depth: int = 2, n_feature: int = 32) -> Params:
+    """Parameters of a scorer that starts at the prior: every alloy equally likely, value zero.
+
+    Args:
+      tree: Fixes the number of actions and of elements in an alloy.
+      key: Random key.
+      width: Width of the hidden layers.
+      depth: Number of hidden layers.
+      n_feature: Size of an element's embedding.
+    """
+    n_physical = physical_features().shape[1]
+    sizes = [4 * n_feature + N_LATTICE + tree.log_prior.shape[2] + 3] + [width] * depth
+    normal = lambda name, shape, fan: jax.random.normal(keys.child(key, name), shape) / np.sqrt(fan)
+    params = {"physical": normal("physical", (n_physical, n_feature), 4.0), "own": jnp.zeros((1 + N_ELEMENT, n_feature))}
+    for i, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        params |= {f"weight_{i}": normal(f"layer {i}", (fan_in, fan_out), fan_in), f"bias_{i}": jnp.zeros(fan_out)}
+    params |= {"score": jnp.zeros((width, tree.n_action)), "value": jnp.zeros(width), "offset": jnp.zeros(()), "scale": jnp.ones(())}
+    return params
+
+
+def vocabulary(params: Params, numbers: jax.Array) -> tuple[jax.Array, Vocabulary]:
+    """Embeddings [n_element, n_feature] of elements by atomic number [n_element], and what they say of each step."""
+    elements = jnp.asarray(physical_features())[numbers] @ params["physical"] + params["own"][numbers]
+    n_element = len(numbers)
+    total = jnp.concatenate([jnp.cumsum(elements[::-1], 0)[::-1], jnp.zeros_like(elements[:1])], 0)  # from element k on
+    left = jnp.maximum(n_element - jnp.maximum(jnp.arange(n_element + 1) - 1, 0), 1)
+    ahead = total[jnp.maximum(jnp.arange(n_element + 1) - 1, 0)] / left[:, None]
+    current = jnp.concatenate([jnp.zeros_like(elements[:1]), elements], 0)
+    return elements, Vocabulary(current, ahead, jnp.arange(n_element + 1) / n_element)
+
+
+def score(
+    params: Params,
+    tree: Tree,
+    vocabulary: Vocabulary,
+    index: jax.Array,
+    remaining: jax.Array,
+    used: jax.Array,
+    lattice: jax.Array,
+    pooled: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Scores of the actions beyond their prior, and the value, of partial alloys.
+
+    Args:
+      params: Parameters.
+      tree: The tree (its sizes only).
+      vocabulary: Of the elements of the tree.
+      index: Step [n].
+      remaining: Atoms left [n].
+      used: Elements present [n].
+      lattice: Index of the lattice [n], -1 before it is chosen.
+      pooled: Sum of count x embedding over what is in the alloy [n, n_feature].
+
+    Returns:
+      Scores [n, n_action] and value / tau [n], dimensionless.
+    """
+    current, pooled = vocabulary.current[index], 4.0 * pooled / tree.n_site
+    left = remaining / tree.n_site
+    plain = jnp.stack([left, vocabulary.progress[index], 1.0 * (index == 0)], 1)
+    kinds = [jax.nn.one_hot(lattice, N_LATTICE), jax.nn.one_hot(used, tree.log_prior.shape[2])]
+    x = jnp.concatenate([current, pooled, current * pooled, vocabulary.ahead[index], *kinds, plain], 1)
+    for i in range(sum(name.startswith("weight_") for name in params)):
+        x = jax.nn.silu(x @ params[f"weight_{i}"] + params[f"bias_{i}"][None, :])
+    return x @ params["score"], params["offset"] + params["scale"] * (x @ params["value"])
