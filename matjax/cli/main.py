@@ -8,16 +8,19 @@ from pathlib import Path
 
 import typer
 
+from matjax.cli.campaign import campaign
 from matjax.cli.demo import demo
+from matjax.cli.discover import discover
 from matjax.cli.doctor import doctor
 from matjax.cli.predict import predict
 from matjax.cli.report import report
 from matjax.cli.stress import stress_test
+from matjax.cli.thermo import thermo
 from matjax.cli.train import train
 
 app = typer.Typer(
     name="matjax",
-    help="Materials models that say how far they can be trusted outside their training data.",
+    help="Materials models that say how far they can be trusted outside their training data, and find alloys with them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -28,6 +31,9 @@ app.command("demo")(demo)
 app.command("train")(train)
 app.command("predict")(predict)
 app.command("stress-test")(stress_test)
+app.command("discover")(discover)
+app.add_typer(campaign, name="campaign")
+app.command("thermo")(thermo)
 app.command("report")(report)
 app.command("doctor")(doctor)
 

@@ -9,10 +9,14 @@ import typer
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a stress test: stress_test.json, run.json, predictions/.")],
+    run: Annotated[
+        Path, typer.Argument(help="Folder of a stress test, a discovery, or both: stress_test.json, discovery.json, trace.jsonl.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Where to write the page; by default report.html in the run folder.")] = None,
 ) -> None:
-    """Make `report.html` and the SVG figures of a finished or interrupted stress test.
+    """Make `report.html` and the SVG figures of a finished or interrupted stress test or discovery.
+
+    A folder of `matjax demo` holds both, and they become two acts of one page.
 
     Example: `matjax report runs/demo`
     """

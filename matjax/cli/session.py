@@ -108,7 +108,12 @@ def finished(out: Path, jobs: list[str]) -> Report:
 
 OWN = ("config.toml", "rows", "predictions", "figures", "stress_test.json", "run.json", "report.html")
 OWN_OF_TRAIN = ("ensemble", "leave-domain-out", "model.safetensors", "history.jsonl")
+OWN_OF_DISCOVER = ("campaign.sqlite", "campaign.sqlite-journal", "trace.jsonl", "candidates.csv", "structures", "rounds", "discovery.json")
+ALL_OWN = OWN + OWN_OF_TRAIN + OWN_OF_DISCOVER
 """What runs write: all that --fresh may delete."""
+
+MARK = "# matjax "
+"""How the settings of a run begin, by which its folder is known."""
 
 
 def claim_folder(out: Path, settings: str, data: str, fresh: bool) -> None:
@@ -117,18 +122,38 @@ def claim_folder(out: Path, settings: str, data: str, fresh: bool) -> None:
     Raises:
       ValueError: If it holds another run, or files that are no run.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    mark, wanted = out / "config.toml", f"# matjax {matjax.__version__}, data {data}\n{settings}"
-    found = mark.read_text(encoding="utf-8") if mark.exists() else ""
-    if any(out.iterdir()) and not found.startswith("# matjax "):
-        raise ValueError(f"{out} is not empty and holds no run of matjax; choose another --out")
-    if fresh:
-        for name in (*OWN, *OWN_OF_TRAIN):
-            path = out / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    elif found and found != wanted and any((out / name).exists() for name in (*OWN[1:], *OWN_OF_TRAIN)):
+    wanted = f"{MARK}{matjax.__version__}, data {data}\n{settings}"
+    found = enter_folder(out, fresh)
+    if found and found != wanted and any((out / name).exists() for name in ALL_OWN[1:]):
         raise ValueError(f"{out} holds a run with other settings, data or version; choose another --out, or start over with --fresh")
-    replace_text(mark, wanted)
+    replace_text(out / "config.toml", wanted)
+
+
+def enter_folder(out: Path, fresh: bool) -> str:
+    """Makes the folder; deletes the run that it holds if `fresh`.
+
+    Returns:
+      The settings of the run that it holds, with their mark; empty if it holds none.
+
+    Raises:
+      ValueError: If it holds files that are no run.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    found = _settings_of(out)
+    others = [path for path in out.iterdir() if not (path.name == "discovery" and _settings_of(path).startswith(MARK))]
+    if others and not found.startswith(MARK):
+        raise ValueError(f"{out} is not empty and holds no run of matjax; choose another --out")
+    if not fresh:
+        return found
+    for name in ALL_OWN:
+        path = out / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return ""
+
+
+def _settings_of(folder: Path) -> str:
+    path = folder / "config.toml"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def replace_text(path: Path, text: str) -> None:

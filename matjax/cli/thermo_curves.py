@@ -36,6 +36,7 @@ GRID = np.concatenate([[0.0], _EDGE, np.linspace(2e-3, 1 - 2e-3, 997), 1 - _EDGE
 NARROWEST = 4  # grid points; a narrower range of compositions is not told from one phase
 ROWS = np.linspace(0.05, 0.95, 19)  # compositions in the table
 HOTTEST = 5000.0  # K
+SOFT = 0.1  # smallest eigenvalue of the elastic constants by bulk modulus, below which a lattice is soft (gold and lead: 0.16)
 ALL_TERMS = Terms()
 
 Row = dict[str, Any]
@@ -72,6 +73,7 @@ class Curves:
       measured: Fractions and enthalpies of mixing (eV/atom) of the cells on the lattice.
       oracle: What the oracle says of itself.
       terms: Names of the terms of the free energy.
+      unstable: What the oracle holds for mechanically soft or unstable.
       set_aside: (formula, reason) of what did not converge.
     """
 
@@ -84,6 +86,7 @@ class Curves:
     measured: tuple[np.ndarray, np.ndarray]
     oracle: str
     terms: tuple[str, ...]
+    unstable: tuple[str, ...]
     set_aside: tuple[tuple[str, str], ...]
 
 
@@ -132,6 +135,11 @@ def curves(elements: tuple[str, str], lattice: str, temperatures: tuple[float, .
         measured=_mixing_enthalpies(table.cells, k),
         oracle=f"{oracle.name} {oracle.version}: {oracle.note}",
         terms=terms.names,
+        unstable=tuple(
+            dict.fromkeys(
+                name for name, born, bulk in zip(table.names, table.cells.born, table.cells.bulk, strict=True) if not born > SOFT * bulk
+            )
+        ),
         set_aside=set_aside,
     )
 
@@ -164,7 +172,7 @@ def measure(elements: tuple[str, str], lattice: str, oracle: Oracle) -> tuple[Me
 
 def as_json(found: Curves) -> str:
     """Everything but the fine grid."""
-    fields = ("elements", "lattice", "temperatures", "oracle", "terms", "rows", "set_aside")
+    fields = ("elements", "lattice", "temperatures", "oracle", "terms", "rows", "unstable", "set_aside")
     regions = [
         {"temperature": t, "regions": list(map(dataclasses.asdict, r))} for t, r in zip(found.temperatures, found.regions, strict=True)
     ]
@@ -204,6 +212,9 @@ def show(console: Console, found: Curves) -> None:
     console.print(table)
     for t, regions in zip(found.temperatures, found.regions, strict=True):
         console.print(escape(f"{t:g} K, stable with rising {second}: {', '.join(map(_words, regions))}"), highlight=False, soft_wrap=True)
+    if found.unstable:
+        said = f"soft or mechanically unstable at 0 K, so that their vibrations are taken from the elements: {', '.join(found.unstable)}"
+        console.print(escape(said), highlight=False, soft_wrap=True)
     for formula, reason in found.set_aside:
         console.print(escape(f"set aside: {formula}: {reason}"), highlight=False, soft_wrap=True)
     console.print("Stability: against the lowest mixture of other phases; negative is stable, positive falls apart.", highlight=False)
@@ -229,9 +240,25 @@ def _name(candidate: Candidate) -> str:
 
 def _landscape(elements: tuple[str, str], table: Measurements) -> Landscape:
     """Of one member: the oracle itself."""
-    solid = table.cells.is_solution
-    solutions, compounds = (part.points(part.energy[None]) for part in (table.cells.select(solid), table.cells.select(~solid)))
+    found = _with_moduli_of_stable_lattices(table.cells)
+    solid = found.is_solution
+    solutions, compounds = (part.points(part.energy[None]) for part in (found.select(solid), found.select(~solid)))
     return landscape(elements, masses(elements), solutions, compounds)
+
+
+def _with_moduli_of_stable_lattices(table: AlloyCells) -> AlloyCells:
+    """Cells that are soft or unstable get the elements' moduli in their stable lattices, mixed by their logarithms.
+
+    Of a lattice that does not resist a strain, elastic constants give no frequencies but a Debye temperature near zero, with
+    which it would beat every other lattice at high temperature; so its energy decides, and vibrations make no difference.
+    """
+    pure = table.x.T > 1 - 1e-9
+    if not pure.any(1).all():
+        return table  # the landscape will say which reference is missing
+    lowest = np.argmin(np.where(pure, table.energy, np.inf), 1)
+    soft = ~(table.born > SOFT * table.bulk)
+    mixed = lambda modulus: np.where(soft, np.exp(table.x @ np.log(modulus[lowest])), modulus)
+    return dataclasses.replace(table, bulk=mixed(table.bulk), shear=mixed(table.shear))
 
 
 def _mixing_enthalpies(table: AlloyCells, lattice: int) -> tuple[np.ndarray, np.ndarray]:

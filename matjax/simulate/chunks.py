@@ -13,7 +13,7 @@ from matjax.types import Crystal
 N_ATOM = (16, 32, 54)
 """Room for atoms: small compounds, the fcc cell, the bcc and hcp cells; larger crystals go up in steps of 32."""
 
-N_ROW = 64
+N_ROW = 128
 """Room for the neighbours of an atom goes up in steps of this."""
 
 

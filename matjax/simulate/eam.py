@@ -18,7 +18,6 @@ import numpy as np
 
 from matjax.data.elements import N_ELEMENT, number
 from matjax.simulate.topology import Topology, edge_vectors
-from matjax.types import Array
 
 FADED = 1e-5
 """Pairs whose attraction has faded below this energy (eV) are left out of a topology."""
@@ -54,7 +53,7 @@ def cutoffs() -> np.ndarray:
     return np.where((reach[:, None] > 0) & (reach[None] > 0), table, 0.0)
 
 
-def eam_energy(positions: Array, lattice: Array, topology: Topology) -> jax.Array:
+def eam_energy(positions: jax.Array, lattice: jax.Array, topology: Topology) -> jax.Array:
     """Total energy of one crystal.
 
     The paper writes E = sum_i F_i(rho_i) + sum_pairs phi_ij, rho_i = sum_j f_j(r_ij), with the mixing rule

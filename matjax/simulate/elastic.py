@@ -51,7 +51,7 @@ def elastic_tensor(energy: Energy, positions: Array, lattice: Array, topology: T
     forces, stiffness = jax.vmap(lambda strain: curvature(still[0], strain))(jnp.eye(6, dtype=positions.dtype))
     if relaxed_ion:
         hessian = jax.vmap(lambda moves: curvature(moves, still[1])[0])
-        still_centre = lambda x: jnp.where(is_atom, x - x.sum(1, keepdims=True) / is_atom.sum(), 0.0)
+        still_centre = lambda x: (x - x.sum(1, keepdims=True) / is_atom.sum()) * is_atom[None]
         springs = jax.vmap(spring_response(positions, lattice, topology))
         moves, left = _follow(hessian, lambda x: still_centre(springs(x)), still_centre(-forces))
         dot = lambda a, b: jnp.tensordot(a, b, [[1, 2], [1, 2]])
@@ -77,10 +77,13 @@ def _follow(hessian: Callable, springs: Callable, push: jax.Array) -> tuple[jax.
 
     Where the crystal is at a saddle and a direction without stiffness turns up, that column stops.
     """
-    dot = lambda a, b: jnp.sum(a * b, axis=(1, 2))
+
+    def dot(a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.sum(a * b, axis=(1, 2))
+
     wanted = TOLERANCE**2 * dot(push, push) + push.shape[1] * FLOOR**2
 
-    def step(state):
+    def step(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         k, moves, left, along, work = state
         pull = hessian(along)
         curvature = dot(along, pull)
@@ -95,7 +98,8 @@ def _follow(hessian: Callable, springs: Callable, push: jax.Array) -> tuple[jax.
     is_open = lambda state: (state[0] < MAX_STEP) & jnp.any((dot(state[2], state[2]) > wanted) & (state[4] > 0))
     along = springs(push)
     state = (jnp.zeros((), jnp.int32), jnp.zeros_like(push), push, along, dot(push, along))
-    return jax.lax.while_loop(is_open, step, state)[1:3]
+    _, moves, left, *_ = jax.lax.while_loop(is_open, step, state)
+    return moves, left
 
 
 def _strain(k: int, dtype) -> jax.Array:

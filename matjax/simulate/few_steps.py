@@ -24,8 +24,14 @@ class Slopes(NamedTuple):
 
 
 class FewSteps(NamedTuple):
-    """energy [b] eV per cell, extrapolated to rest; scale [b] Å; displacements [b, n_atom, 3] in units of scale; left [b]: the part of
-    the energy that was extrapolated, eV per atom; max_force [b]: before the extrapolation, eV/Å.
+    """Where few steps end.
+
+    Attributes:
+      energy: eV per cell, extrapolated to rest [b].
+      scale: Nearest-neighbour distance [b], Å.
+      displacements: From the sites [b, n_atom, 3], in units of scale.
+      left: The part of the energy that was extrapolated [b], eV per atom.
+      max_force: Before the extrapolation [b], eV/Å.
     """
 
     energy: jax.Array
@@ -66,7 +72,8 @@ def few_steps(potential: Potential, template: Template, scale: jax.Array, bulk_m
         swell = -slopes.pressure_work / (bulk_modulus * volume)
         if last is not None:
             before, step_moved, step_swelled = last
-            soft_moved = _softness(jnp.sum((before.forces - slopes.forces) * step_moved, (1, 2)), _work(before.forces, step_moved), soft_moved)
+            curvature = _work(before.forces - slopes.forces, step_moved)
+            soft_moved = _softness(curvature, _work(before.forces, step_moved), soft_moved)
             work = -before.pressure_work * step_swelled
             soft_swelled = _softness((slopes.pressure_work - before.pressure_work) * step_swelled, work, soft_swelled)
         go = soft_moved[:, None, None] * push

@@ -103,7 +103,7 @@ class Laboratory:
         with jax.enable_x64(True):
             results |= dict(zip(rows, self._relaxed([crystals[i] for i in rows]), strict=True))
             sound = [i for i in rows if results[i].converged]
-            relaxed = [results[i].crystal for i in sound]
+            relaxed = [crystal for i in sound if (crystal := results[i].crystal) is not None]
             if elastic:
                 for i, constants in zip(sound, self._elastic(relaxed), strict=True):
                     results[i] = _with_elastic(results[i], constants)
@@ -159,7 +159,7 @@ class Laboratory:
                         results[i] = Result("failed", error="numerical: the energy is not finite")
                         continue
                     now[i] = Crystal(one["lattice"], one["positions"][: len(before)], before.numbers, before.pbc)
-                    results[i] = self._result(crystals[i], now[i], one, steps[i])
+                    results[i] = self._result(crystals[i], now[i], one, float(steps[i]))
                     if one["converged"] and not STRETCH[0] < now[i].volume / before.volume < STRETCH[1]:
                         again.append(i)
             if not (todo := again):

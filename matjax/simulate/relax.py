@@ -124,7 +124,7 @@ def _relax_one(energy, cell, max_force, max_stress, n_step, max_move, positions,
 
     def evaluate(x) -> _Point:
         value, gradient = jax.value_and_grad(lambda x: energy(*configuration(x), topology))(x)
-        free = jnp.where((topology.numbers > 0)[:, None], gradient[:n_atom], 0.0)
+        free = gradient[:n_atom] * (topology.numbers > 0)[:, None]
         return _Point(x, value, jnp.concatenate([free, _project(gradient[n_atom:], cell)]))
 
     def residual(point: _Point) -> tuple[jax.Array, jax.Array]:
@@ -155,7 +155,7 @@ def _relax_one(energy, cell, max_force, max_stress, n_step, max_move, positions,
         is_lower = new.energy <= state.point.energy + noise  # False also for NaN
         change = new.gradient - state.point.gradient
         is_useful = jnp.isfinite(new.energy) & (jnp.vdot(move, change) > 1e-12 * jnp.vdot(move, move))
-        push = lambda memory, row: jnp.where(is_useful, jnp.roll(memory, 1, axis=0).at[0].set(row), memory)
+        push = lambda memory, row: jax.lax.select(is_useful, jnp.roll(memory, 1, axis=0).at[0].set(row), memory)
         return _State(
             jax.tree.map(lambda a, b: jnp.where(is_lower, a, b), new, state.point),
             push(state.moves, move),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import vesin
 
-from matjax.types import Array, Crystal
+from matjax.types import Crystal
 
 PADDING = 100.0
 """Length (Å) of the vector of a padding edge: beyond every cutoff."""
@@ -26,14 +26,14 @@ class Topology(NamedTuple):
     of the row; images: [n_edge, 3] float, whole lattice vectors; mask: [n_edge], False on padding.
     """
 
-    numbers: Array
-    senders: Array
-    receivers: Array
-    images: Array
-    mask: Array
+    numbers: jax.Array | np.ndarray
+    senders: jax.Array | np.ndarray
+    receivers: jax.Array | np.ndarray
+    images: jax.Array | np.ndarray
+    mask: jax.Array | np.ndarray
 
 
-def edge_vectors(positions: Array, lattice: Array, topology: Topology) -> jax.Array:
+def edge_vectors(positions: jax.Array, lattice: jax.Array, topology: Topology) -> jax.Array:
     """Vectors of the edges of one crystal: receiver - sender + image @ lattice.
 
     Args:

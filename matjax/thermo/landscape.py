@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from matjax.config import spec
@@ -56,12 +57,12 @@ class Points(NamedTuple):
       shear: Shear modulus, eV/Å³ [..., n].
     """
 
-    lattice: Array
-    x: Array
-    enthalpy: Array
-    volume: Array
-    bulk: Array
-    shear: Array
+    lattice: Any
+    x: Any
+    enthalpy: Any
+    volume: Any
+    bulk: Any
+    shear: Any
 
 
 class Landscape(NamedTuple):
@@ -97,8 +98,10 @@ class Landscape(NamedTuple):
     compound_log_volume: Array
 
 
-_SURFACE: Surface = Surface(0, None)  # type: ignore[arg-type]
-MEMBERS = Landscape(_SURFACE, _SURFACE, _SURFACE, _SURFACE, None, 0, None, 0, 0, 0, 0)
+_OVER: Any = 0
+_SHARED: Any = None
+_SURFACE = Surface(_OVER, _SHARED)
+MEMBERS = Landscape(_SURFACE, _SURFACE, _SURFACE, _SURFACE, _SHARED, _OVER, _SHARED, _OVER, _OVER, _OVER, _OVER)
 """`in_axes` of a landscape whose values have a leading axis of members."""
 
 
@@ -148,7 +151,7 @@ def landscape(
 @jax.jit
 def _landscape(mass: Array, solutions: Points, known: tuple[Array, ...], compounds: Points, settings: Surfaces) -> Landscape:
     """The fits; `known` says which data count, for enthalpy, volume, bulk and shear modulus."""
-    surface = lambda prior, y, is_known: _surfaces(solutions, jnp.where(jnp.broadcast_to(is_known, y.shape), y, 1.0), is_known, prior)
+    surface = lambda prior, y, is_known: _surfaces(solutions, y, is_known, prior)
     enthalpy = surface(settings.enthalpy, solutions.enthalpy, known[0])
     volume = surface(settings.log_volume, jnp.log(solutions.volume), known[1])
     bulk = surface(settings.log_modulus, jnp.log(jnp.maximum(solutions.bulk, settings.bulk_floor)), known[2])
@@ -176,10 +179,12 @@ def _landscape(mass: Array, solutions: Points, known: tuple[Array, ...], compoun
 
 def _surfaces(points: Points, y: Array, known: Array, prior: RedlichKister) -> Surface:
     """One surface per lattice from the data that are on it, all about the mean of the pure elements' values."""
-    pure = known & (points.x.max(-1) > 1 - 1e-9)
-    count = jnp.where(pure.any(), pure, known)
+    y = jnp.asarray(jnp.where(jnp.broadcast_to(known, y.shape), y, 0.0))
+    is_element = jnp.asarray(points.x.max(-1) > 1 - 1e-9)
+    pure = known & is_element
+    count = jnp.asarray(jnp.where(pure.any(), pure, known))
     center = jnp.where(jnp.broadcast_to(count, y.shape), y, 0.0).sum(-1) / count.sum()
-    noise = jnp.where(points.x.max(-1) > 1 - 1e-9, prior.noise_element, prior.noise)
+    noise = jnp.where(is_element, prior.noise_element, prior.noise)
     fit = lambda lattice: fit_surface(
         points.x, y, prior, noise=jnp.where(known & (points.lattice == lattice), noise, jnp.inf), center=center
     )
@@ -194,11 +199,12 @@ def _or_solution(y: Array, surface: Surface, compounds: Points) -> Array:
     return jnp.where(known, jnp.log(jnp.where(known, y, 1.0)), jnp.broadcast_to(solution, y.shape))
 
 
-def _known(y: Array) -> np.ndarray:
+def _known(y: ArrayLike) -> np.ndarray:
     """Which entries every member knows [n]; what is traced counts as known."""
-    if isinstance(y, jax.core.Tracer):
+    if isinstance(y, Tracer):
         return np.ones(y.shape[-1:], bool)
-    return np.isfinite(np.asarray(y)).reshape(-1, np.shape(y)[-1]).all(0)
+    finite = np.isfinite(np.asarray(y))
+    return finite.all(axis=tuple(range(finite.ndim - 1)))
 
 
 def _nothing(n_element: int, solutions: Points) -> Points:

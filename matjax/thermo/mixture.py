@@ -156,8 +156,9 @@ def lowest_mixture(system: System, phase: Array, x: Array, terms: Terms, search:
 
     points, bound = jax.lax.fori_loop(0, search.n_round, extend, (points, jnp.asarray(-jnp.inf)))
     hull = lower_hull(x, points.x, points.energy, points.mask)
-    chosen = [y[hull.indices] for y in (points.x, points.phase, points.face)]
-    return Mixture(*chosen, hull.fractions, hull.chemical_potentials, jnp.maximum(hull.energy - bound, 0.0))
+    of = lambda y: y[hull.indices]
+    gap = jnp.maximum(hull.energy - bound, 0.0)
+    return Mixture(of(points.x), of(points.phase), of(points.face), hull.fractions, hull.chemical_potentials, gap)
 
 
 def _entropy(system: System, at: np.ndarray, terms: Terms) -> Array:

@@ -103,7 +103,7 @@ def basis(x: ArrayLike) -> Array:
         if len(triples):
             members = x[..., triples]
             share = members + (1 - members.sum(-1, keepdims=True)) / 3
-            columns.append((members.prod(-1, keepdims=True) * share).reshape(*x.shape[:-1], -1))
+            columns.append((members.prod(-1, keepdims=True) * share).reshape(*x.shape[:-1], members.shape[-2] * members.shape[-1]))
         if len(quadruples):
             columns.append(x[..., quadruples].prod(-1))
         return jnp.concatenate(columns, -1)

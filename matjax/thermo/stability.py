@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from matjax.simulate.prototypes import LATTICES
@@ -44,9 +45,9 @@ class Own(NamedTuple):
       noise: Standard deviation of each, eV/atom [k]; infinite where a cell says nothing.
     """
 
-    enthalpy: Array
-    x: Array
-    noise: Array
+    enthalpy: Any
+    x: Any
+    noise: Any
 
 
 class Stability(NamedTuple):
@@ -109,7 +110,7 @@ def stabilities(
     landscape: Landscape,
     phases: ArrayLike,
     x: ArrayLike,
-    temperature: float,
+    temperature: ArrayLike,
     *,
     terms: Terms = ALL_TERMS,
     own: Own | None = None,
@@ -149,9 +150,7 @@ def stabilities(
         return jax.tree.map(lambda *ys: jnp.concatenate(ys, 1)[:, :n], *parts)
 
 
-def describe(
-    result: Stability, elements: Sequence[str], compounds: Sequence[str] = (), *, smallest: float = 1e-3
-) -> list[dict[str, str | float | dict[str, float]]]:
+def describe(result: Stability, elements: Sequence[str], compounds: Sequence[str] = (), *, smallest: float = 1e-3) -> list[dict[str, Any]]:
     """The competitors of one candidate for people: {phase, fraction, composition {symbol: fraction}}, largest first.
 
     Points of one lattice closer than half a SEPARATION are one phase; shares under `smallest` are left out.
@@ -172,7 +171,7 @@ def describe(
         elif fraction > 0:
             merged.append((phase, fraction, x))
     name = lambda phase: LATTICES[phase] if phase < N_LATTICE else compounds[phase - N_LATTICE]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"phase": name(phase), "fraction": fraction, "composition": {e: float(v) for e, v in zip(elements, x, strict=True) if v > 5e-4}}
         for phase, fraction, x in merged
         if fraction >= smallest
@@ -189,7 +188,7 @@ def _check(landscape: Landscape, shape: tuple[int, ...], x: ArrayLike, search: S
     n_element = len(landscape.mass)
     if shape != (n_element,):
         raise ValueError(f"a composition of shape {shape} on a landscape of {n_element} elements")
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, Tracer):
         return _fitted(search, n_element)
     rows = np.asarray(x, float).reshape(-1, n_element)
     if len(bad := np.flatnonzero(~((np.abs(rows.sum(-1) - 1) < 1e-5) & (rows >= -1e-9).all(-1)))):
@@ -223,8 +222,8 @@ def _stability(
     mixture = lowest_mixture(*jax.lax.stop_gradient((system, phase, inside)), terms, search)
     at = on_face(mixture.x, mixture.face, inside)
     # Fractions and slope are constants here: the derivative of a minimum is that of its Lagrangian (envelope theorem).
-    lowest = mixture.fractions @ (gibbs_of(system, mixture.phase, at, terms) - at @ mixture.slope) + inside @ mixture.slope
-    gibbs = gibbs_of(system, phase[None], inside[None], terms)[0]
+    energies = gibbs_of(system, jnp.append(mixture.phase, phase), jnp.concatenate([at, inside[None]]), terms)
+    gibbs, lowest = energies[-1], mixture.fractions @ (energies[:-1] - at @ mixture.slope) + inside @ mixture.slope
     compositions = jnp.zeros((search.n_active, len(x))).at[:, elements].set(at)
     return Stability(gibbs - lowest, gibbs, mixture.fractions, mixture.phase, compositions, mixture.gap, temperature)
 
@@ -238,8 +237,9 @@ def _subsystem(landscape: Landscape, elements: Array, phase: Array, own: Own | N
         lattice = jnp.minimum(phase, N_LATTICE - 1)
         surface = Surface(enthalpy.mean[lattice], landscape.enthalpy.covariance[lattice][columns[:, None], columns[None]])
         counts = jnp.isfinite(own.noise) & (phase < N_LATTICE)
-        relative = jnp.where(counts, own.enthalpy - own.x @ landscape.reference, 0.0)
-        surface = update(surface, basis(own.x[:, elements]), relative, jnp.where(counts, own.noise, _SAYS_NOTHING))
+        relative = jnp.asarray(jnp.where(counts, own.enthalpy - own.x @ landscape.reference, 0.0))
+        noise = jnp.asarray(jnp.where(counts, own.noise, _SAYS_NOTHING))
+        surface = update(surface, basis(own.x[:, elements]), relative, noise)
         enthalpy = enthalpy._replace(mean=enthalpy.mean.at[lattice].set(surface.mean))
     moduli = some(landscape.log_bulk), some(landscape.log_shear), some(landscape.log_volume)
     return Landscape(enthalpy, *moduli, landscape.mass[elements], *landscape[5:])

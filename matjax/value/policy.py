@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -14,6 +15,7 @@ from matjax.data.elements import number
 from matjax.simulate.prototypes import LATTICES
 from matjax.toml import from_toml, to_toml
 from matjax.types import Candidate
+from matjax.value.mutation import repair
 from matjax.value.network import Params
 from matjax.value.rollout import draw_distinct, replay
 from matjax.value.space import Alloys
@@ -99,7 +101,7 @@ class Policy:
         if not partials:
             return np.zeros(0)
         lengths, actions = zip(*(self._beginning(p) for p in partials), strict=True)
-        log_pi, log_pi0, value = self._replay(np.stack(actions))
+        log_pi, log_pi0, value = self._replay(repair(self.space, np.stack(actions)))  # any completion will do
         finished = value[:, 0] + (log_pi - log_pi0).sum(1)
         return self.tau * np.column_stack([value, finished])[np.arange(len(partials)), lengths]
 
@@ -154,5 +156,5 @@ class Policy:
                 params = {k.removeprefix("params."): jnp.asarray(file[k]) for k in file.files if k.startswith("params.")}
                 space = from_toml(str(file["space"]), Alloys)
                 return Policy(space, params, float(file["tau"]), file["actions"], file["rewards"], int(file["n_call"]))
-        except (KeyError, OSError, EOFError, ValueError) as error:
+        except (KeyError, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(f"these bytes are not a saved policy: {error}") from error

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from matjax.value.network import Params, score, vocabulary
 from matjax.value.tree import State, Tree, legal, prefixes, priors, reset, step
 
+Beams = tuple[State, jax.Array, jax.Array, jax.Array]
+
 
 def log_policy(scores: jax.Array, log_prior: jax.Array) -> jax.Array:
     """Log probability of each action [..., n_action]: softmax of log prior + score over the open actions, -inf elsewhere."""
@@ -95,7 +97,7 @@ def draw_distinct(
       Kool, van Hoof & Welling (2019), Stochastic beams and where to find them, algorithm 1 and appendix B.3.
     """
 
-    def move(carry: tuple, at: tuple[jax.Array, jax.Array]) -> tuple[tuple, None]:
+    def move(carry: Beams, at: tuple[jax.Array, jax.Array]) -> tuple[Beams, None]:
         state, actions, log_p, height = carry
         index, key = at
         child_p = log_p[:, None] + _choices(params, tree, numbers, index, state, explore)

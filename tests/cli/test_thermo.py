@@ -190,7 +190,7 @@ class RegularSolution:
         if len(crystal) == 48 and 0 < x < 1:
             return Result("transformed", error="physical: an atom left its site")
         energy = self.strength * x * (1 - x) + (0.0 if len(crystal) == 32 else 0.3) - 4.0 + x
-        elastic = np.diag([0.6, 0.6, 0.6, 0.5, 0.5, 0.5]) + 0.5
+        elastic = np.diag([0.6, 0.6, 0.6, 0.5, 0.5, 0.5 if len(crystal) == 32 else -0.5]) + 0.5
         return Result("converged", crystal, {"energy_per_atom": energy, "volume_per_atom": 11.0}, elastic)
 
 
@@ -235,6 +235,12 @@ def test_what_did_not_converge_is_set_aside_and_said(textbook):
     said = console.export_text()
     assert "set aside: hcp Cu25 Ni75: physical: an atom left its site" in said and "regular solution 1: a textbook" in said
     assert "fcc + fcc to" in said and "Not considered: liquid" in said and "1400 K, stable with rising Ni: fcc to 100%" in said
+
+
+def test_an_unstable_lattice_does_not_win_by_its_soft_vibrations(textbook):
+    hot = curves(("Cu", "Ni"), "fcc", (3000.0,), RegularSolution())
+    assert hot.regions[0][0].phases == ("fcc",) and len(hot.regions[0]) == 1  # a floor for its modulus would let bcc win
+    assert "bcc Ni100" in textbook.unstable and not any(name.startswith("fcc") for name in textbook.unstable)
 
 
 def test_curves_are_written_and_drawn(textbook):

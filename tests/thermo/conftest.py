@@ -60,10 +60,11 @@ def random_data() -> Callable[..., tuple[tuple[str, ...], np.ndarray, Points, Po
 def given_landscape() -> Callable[..., Landscape]:
     """(n_element, {lattice: {basis function: coefficient}}, compounds [(x, enthalpy)]) -> landscape with all else alike.
 
-    Lattices that are not named lie 1 eV/atom higher.
+    Lattices that are not named lie 1 eV/atom higher. There are always three compounds; those that are not given lie far above.
     """
 
     def make(n_element: int, coefficients: dict[int, dict[int, float]], compounds: Sequence[tuple[Sequence[float], float]] = ()):
+        compounds = [*compounds, *[(np.eye(n_element)[0], 9.0)] * (3 - len(compounds))]
         n, n_compound = n_basis(n_element), len(compounds)
         mean = np.zeros((3, n))
         for lattice in range(3):
