@@ -16,6 +16,9 @@ from matjax.thermo import Points
 from matjax.thermo.elasticity import SYMMETRY, born, hill, symmetrise
 from matjax.types import Candidate, Crystal, Dataset
 
+SOFT = 0.1
+"""A cell whose smallest elastic eigenvalue is less than this share of its bulk modulus has no Debye temperature to speak of."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AlloyCells:
@@ -77,6 +80,20 @@ class AlloyCells:
         lattice = np.array([LATTICES.index(name) for name in names], int)
         x = compositions(elements, crystals)
         return cls(tuple(c.key for c in candidates), names, tuple(crystals), lattice, x, *[nothing] * 5)
+
+    def with_stable_moduli(self) -> AlloyCells:
+        """Cells that are soft or unstable with the moduli of the elements' stable lattices, mixed by their logarithms.
+
+        Of a lattice that does not resist a strain, elastic constants give no frequencies but a Debye temperature near zero, with
+        which it would beat every other lattice at high temperature; so its energy decides, and vibrations make no difference.
+        """
+        pure = self.x.T > 1 - 1e-9
+        if not pure.any(1).all():
+            return self  # the landscape will say which reference is missing
+        lowest = np.argmin(np.where(pure, self.energy, np.inf), 1)
+        soft = ~(self.born > SOFT * self.bulk)
+        mixed = lambda modulus: np.where(soft, np.exp(self.x @ np.log(modulus[lowest])), modulus)
+        return dataclasses.replace(self, bulk=mixed(self.bulk), shear=mixed(self.shear))
 
     def points(self, enthalpy: np.ndarray) -> Points:
         """For a landscape, with these enthalpies [n_member, n] in place of the measured ones."""

@@ -117,7 +117,7 @@ class AlloyProblem:
         Raises:
           ValueError: If an element has no reference among the cells, naming it.
         """
-        solid = points.is_solution
+        points, solid = points.with_stable_moduli(), points.is_solution
         return landscape(
             self.elements,
             masses(self.elements),

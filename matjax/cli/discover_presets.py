@@ -51,8 +51,8 @@ def preset(size: str, oracle: str = "laboratory") -> DiscoverConfig:
         known=KnownSet(binaries=(0.5,), ternaries=0.5, compounds=("L1_2", "B2")),
         learner=GraphLearner(members=2, n_epoch=8, batch_size=default.learner.batch_size),
         n_epoch_more=2,
-        proposer=ValueGuided(ValueLearner(batch=64, n_iteration=6)),
-        comparison=Comparison(seeds=3, audit=24) if oracle == "laboratory" else NO_COMPARISON,
+        proposer=ValueGuided(ValueLearner(batch=64, n_iteration=4)),
+        comparison=Comparison(seeds=3, audit=16) if oracle == "laboratory" else NO_COMPARISON,
     )
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from matjax.campaign.alloy_cells import AlloyCells, alloy_cells
+from matjax.campaign.alloy_cells import SOFT, AlloyCells, alloy_cells
 from matjax.campaign.oracle import Oracle
 from matjax.campaign.problem import Measured
 from matjax.data.elements import number
@@ -36,7 +36,6 @@ GRID = np.concatenate([[0.0], _EDGE, np.linspace(2e-3, 1 - 2e-3, 997), 1 - _EDGE
 NARROWEST = 4  # grid points; a narrower range of compositions is not told from one phase
 ROWS = np.linspace(0.05, 0.95, 19)  # compositions in the table
 HOTTEST = 5000.0  # K
-SOFT = 0.1  # smallest eigenvalue of the elastic constants by bulk modulus, below which a lattice is soft (gold and lead: 0.16)
 ALL_TERMS = Terms()
 
 Row = dict[str, Any]
@@ -240,25 +239,10 @@ def _name(candidate: Candidate) -> str:
 
 def _landscape(elements: tuple[str, str], table: Measurements) -> Landscape:
     """Of one member: the oracle itself."""
-    found = _with_moduli_of_stable_lattices(table.cells)
+    found = table.cells.with_stable_moduli()
     solid = found.is_solution
     solutions, compounds = (part.points(part.energy[None]) for part in (found.select(solid), found.select(~solid)))
     return landscape(elements, masses(elements), solutions, compounds)
-
-
-def _with_moduli_of_stable_lattices(table: AlloyCells) -> AlloyCells:
-    """Cells that are soft or unstable get the elements' moduli in their stable lattices, mixed by their logarithms.
-
-    Of a lattice that does not resist a strain, elastic constants give no frequencies but a Debye temperature near zero, with
-    which it would beat every other lattice at high temperature; so its energy decides, and vibrations make no difference.
-    """
-    pure = table.x.T > 1 - 1e-9
-    if not pure.any(1).all():
-        return table  # the landscape will say which reference is missing
-    lowest = np.argmin(np.where(pure, table.energy, np.inf), 1)
-    soft = ~(table.born > SOFT * table.bulk)
-    mixed = lambda modulus: np.where(soft, np.exp(table.x @ np.log(modulus[lowest])), modulus)
-    return dataclasses.replace(table, bulk=mixed(table.bulk), shear=mixed(table.shear))
 
 
 def _mixing_enthalpies(table: AlloyCells, lattice: int) -> tuple[np.ndarray, np.ndarray]:

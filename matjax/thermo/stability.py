@@ -84,8 +84,9 @@ def stability(
 ) -> Stability:
     """Stability of one candidate on one member's landscape; see the head of this module for the definition.
 
-    Runs inside jit and vmap (`in_axes=MEMBERS` over members). Differentiable in temperature, composition and everything the
-    landscape is made of, at fixed competitors (envelope theorem).
+    Runs inside jit, vmap (`in_axes=MEMBERS` over members) and grad, if these are called in float64: JAX lowers and transposes
+    where the outermost of them is called. Differentiable in temperature, composition and everything the landscape is made of,
+    at fixed competitors (envelope theorem).
 
     Args:
       landscape: One member's.
@@ -97,9 +98,10 @@ def stability(
       search: How the lowest mixture is searched.
 
     Raises:
-      ValueError: If the candidate has more elements than the search, or is no composition of the landscape's elements.
+      ValueError: If the candidate has more elements than the search, or is no composition of the landscape's elements; if a
+        jit, vmap or grad around it is not in float64.
     """
-    search = _check(landscape, np.shape(x), x, search)
+    search = _check(landscape, np.shape(x), x, temperature, search)
     with jax.enable_x64(True):
         x, temperature = jnp.asarray(x, jnp.float64), jnp.asarray(temperature, jnp.float64)
         own = None if own is None else Own(*(jnp.asarray(value, jnp.float64) for value in own))
@@ -133,7 +135,7 @@ def stabilities(
     Raises:
       ValueError: As `stability`, or if there is no candidate.
     """
-    search = _check(landscape, np.shape(x)[1:], x, search)
+    search = _check(landscape, np.shape(x)[1:], x, temperature, search)
     n = len(np.asarray(phases))
     if n == 0:
         raise ValueError("no candidate to judge the stability of; give at least one")
@@ -183,9 +185,11 @@ def describe(result: Stability, elements: Sequence[str], compounds: Sequence[str
 # Inside
 
 
-def _check(landscape: Landscape, shape: tuple[int, ...], x: ArrayLike, search: Search) -> Search:
+def _check(landscape: Landscape, shape: tuple[int, ...], x: ArrayLike, temperature: ArrayLike, search: Search) -> Search:
     """Fits the search to the landscape; complains of what is no candidate."""
     n_element = len(landscape.mass)
+    if jnp.result_type(float) != jnp.float64 and any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((landscape, x, temperature))):
+        raise ValueError("stability is traced in float32; call jit, vmap or grad inside `with jax.enable_x64(True):`")
     if shape != (n_element,):
         raise ValueError(f"a composition of shape {shape} on a landscape of {n_element} elements")
     if isinstance(x, Tracer):

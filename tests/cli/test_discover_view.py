@@ -69,7 +69,7 @@ def test_every_stage_is_told(terminal: bool, tmp_path: Path) -> None:
             told.append((view.progress.tasks[0].description, view.progress.tasks[0].completed, view.progress.tasks[0].total))
     assert told[0] == ("measuring the known set", 20, 80)
     assert told[1] == ("round 1: learning from 80 measured alloys, 8 epochs", 3, 8)
-    assert told[2] == ("round 1: proposing, 384 reward calls at most", 0, None)
+    assert told[2] == ("round 1: proposing, 256 reward calls at most", 0, None)
     assert told[4] == ("round 1: measuring 2 picks", 1, 2)
     assert told[5] == ("random search beside it, calls", 6, 6)
     assert told[6][0] == "summary: audit"

@@ -190,7 +190,8 @@ class RegularSolution:
         if len(crystal) == 48 and 0 < x < 1:
             return Result("transformed", error="physical: an atom left its site")
         energy = self.strength * x * (1 - x) + (0.0 if len(crystal) == 32 else 0.3) - 4.0 + x
-        elastic = np.diag([0.6, 0.6, 0.6, 0.5, 0.5, 0.5 if len(crystal) == 32 else -0.5]) + 0.5
+        elastic = np.diag([0.6, 0.6, 0.6, *[0.5 if len(crystal) == 32 else -0.1] * 3])  # eV/Å³; what is not fcc is unstable
+        elastic[:3, :3] += 0.5
         return Result("converged", crystal, {"energy_per_atom": energy, "volume_per_atom": 11.0}, elastic)
 
 
@@ -288,3 +289,16 @@ def test_an_element_without_reference_is_named():
 
     with pytest.raises(ValueError, match="no reference energy of Cu on fcc, bcc, hcp"):
         curves(("Cu", "Ni"), "fcc", (300.0,), Poor(), Terms(vibrational=False))
+
+
+@pytest.mark.slow
+def test_the_laboratory_as_a_user_types_it(tmp_path):
+    app = typer.Typer()
+    app.command()(thermo)
+    arguments = ["--elements", "Ag Cu", "--temperature", "300", "--out", str(tmp_path / "g.csv"), "--plot", str(tmp_path / "g.svg")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.exception
+    assert "model system" in result.stdout and "soft or mechanically unstable" in result.stdout
+    rows = list(csv.DictReader((tmp_path / "g.csv").read_text(encoding="utf-8").splitlines()))
+    assert all(float(row["stability"]) > 0 for row in rows) and len(rows) == 19  # silver and copper do not mix at room temperature
+    assert "Ag-Cu on fcc" in (tmp_path / "g.svg").read_text(encoding="utf-8")

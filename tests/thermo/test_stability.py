@@ -264,3 +264,9 @@ def test_bad_candidates_are_refused(given_landscape):
         stability(given_landscape(6, {0: {}}), 0, np.full(6, 1 / 6), 300.0)
     with pytest.raises(ValueError, match="no candidate"):
         stabilities(model, np.zeros(0, int), np.zeros((0, 2)), 300.0)
+
+
+def test_tracing_in_float32_is_refused(given_landscape):
+    model = given_landscape(2, {0: {}})
+    with pytest.raises(ValueError, match="enable_x64"):
+        jax.grad(lambda t: stability(model, 0, [0.5, 0.5], t).value)(300.0)
