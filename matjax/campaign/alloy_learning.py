@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,8 @@ import numpy as np
 from scipy.stats import norm
 
 from matjax.campaign.alloy_cells import AlloyCells, frames
-from matjax.campaign.alloy_surrogate import AlloySurrogate, Beliefs, Curves, Network, curves, relax_from
+from matjax.campaign.alloy_surrogate import AlloySurrogate, Beliefs, Curves, Doubt, Network, curves, relax_from
+from matjax.campaign.arrays import replace_arrays
 from matjax.campaign.problem import Measured
 from matjax.keys import child, generator
 from matjax.simulate.cells import solution
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 BORN = RedlichKister(element=0.5, pair=1.0, pair_1=0.4, pair_2=0.2, ternary=1.0, quaternary=1.0, noise=0.03, noise_element=0.005)
 """Prior of the smallest elastic eigenvalue, eV/Å³."""
+
+FEWEST = 4
+"""Fewest errors that calibrate a spread."""
 
 FEW = 2
 """Most elements of the alloys that train the first round; the rest of the known set tells how far its spread can be believed."""
@@ -52,23 +55,30 @@ def learn(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, r
     folder, table = run_dir / "rounds" / f"{round:03d}", problem.table(measured)
     solid = table.select(table.is_solution)
     ground = problem.landscape(table, table.energy[None])
-    errors = _errors_so_far(problem, solid, ground, run_dir, round)
     predictor = _ensemble(problem, measured, round, run_dir, key)
-    network = _look(predictor, solid, ground)
-    if round == 0:
-        few = solid.n_element <= FEW
-        errors = _relative_errors(problem, solid.select(few), network.enthalpy[:, few], solid.select(~few), network.enthalpy[:, ~few])
-    _keep(folder / "cells.npz", {"keys": np.array(solid.keys), "enthalpy": network.enthalpy, "errors": errors})
-    spread = problem.pessimism.spread_factor(errors) if len(errors) else 1.0
-    beliefs = _believe(problem, measured, table, solid, network, ground, spread, child(key, "moduli"))
+    support = _support(problem)
+    cells = _remembered(folder / "cells.npz", solid.keys)
+    if cells is None:
+        cells = _look(predictor, solid, support, ground)
+        if round == 0:
+            few, told = solid.n_element <= FEW, cells["enthalpy"]
+            cells["errors"] = _errors(problem, solid.select(few), told[:, few], solid.select(~few), told[:, ~few])
+        else:
+            cells["errors"] = _errors_so_far(problem, solid, ground, run_dir, round)
+        replace_arrays(folder / "cells.npz", {"keys": np.array(solid.keys), **cells})
+    network = Network(predictor, cells["enthalpy"], cells["features"])
+    doubt = _doubt(problem, *cells["errors"])
+    table = table.join(support)
+    beliefs = _believe(problem, measured, table, solid, network, cells["support"], ground, doubt, child(key, "draws"))
     left = solid.energy - (network.enthalpy + beliefs.correction.at(solid.lattice, solid.x)).mean(0)
     facts = {
-        "spread_factor": float(spread),
-        "n_calibration": int(len(errors)),
+        "spread_factor": doubt.factor,
+        "spread_floor": doubt.floor,
+        "n_calibration": int(cells["errors"].shape[1]),
         "mae_cells": float(np.abs(left).mean()),
         "n_frames": int(sum(len(r.frames.ids) for m in measured.values() for r in m.results if r.frames is not None)),
     }
-    return AlloySurrogate(problem, network, beliefs, facts)
+    return AlloySurrogate(problem, network, beliefs, facts, folder / "predictions.npz")
 
 
 def _ensemble(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, run_dir: Path, key: jax.Array) -> GraphPredictor:
@@ -92,16 +102,24 @@ def _ensemble(problem: AlloyProblem, measured: Mapping[str, Measured], round: in
     return predictor
 
 
-def _look(predictor: GraphPredictor, solid: AlloyCells, ground: Landscape) -> Network:
-    """What the ensemble says of measured cells."""
-    relaxed = relax_from(predictor, ground, solid.prototypes, solid.crystals, solid.lattice, solid.x)
-    return Network(predictor, relaxed.enthalpy, relaxed.features)
+def _look(predictor: GraphPredictor, solid: AlloyCells, support: AlloyCells, ground: Landscape) -> dict[str, np.ndarray]:
+    """What the ensemble says of measured cells, and of those of the support."""
+    both = solid.join(support)
+    relaxed = relax_from(predictor, ground, both.prototypes, both.crystals, both.lattice, both.x)
+    n = len(solid)
+    return {"enthalpy": relaxed.enthalpy[:, :n], "features": relaxed.features[:n], "support": relaxed.enthalpy[:, n:]}
+
+
+def _remembered(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """What the ensemble of this round said of these cells before; None if it was not asked, or of others."""
+    if not path.exists():
+        return None
+    with np.load(path) as kept:
+        return {name: kept[name] for name in kept.files if name != "keys"} if kept["keys"].tolist() == list(keys) else None
 
 
 def _errors_so_far(problem: AlloyProblem, solid: AlloyCells, ground: Landscape, run_dir: Path, round: int) -> np.ndarray:
-    """Errors of earlier rounds, with those on the last batch, which the last ensemble had never seen."""
-    if round == 0:
-        return np.zeros(0)
+    """Errors and spreads of earlier rounds, with those on the last batch, which the last ensemble had never seen [2, n]."""
     folder = run_dir / "rounds" / f"{round - 1:03d}"
     with np.load(folder / "cells.npz") as kept:
         keys, enthalpy, errors = kept["keys"].tolist(), kept["enthalpy"], kept["errors"]
@@ -113,18 +131,31 @@ def _errors_so_far(problem: AlloyProblem, solid: AlloyCells, ground: Landscape, 
         raise ValueError(f"{folder} was learned from other measurements than this campaign holds; it belongs to another campaign")
     predictor = load_model(folder / "model.safetensors").predictor
     new = solid.select(is_new)
-    return np.concatenate([errors, _relative_errors(problem, before, enthalpy, new, _look(predictor, new, ground).enthalpy)])
+    said = relax_from(predictor, ground, new.prototypes, new.crystals, new.lattice, new.x).enthalpy
+    return np.concatenate([errors, _errors(problem, before, enthalpy, new, said)], 1)
 
 
-def _relative_errors(problem: AlloyProblem, known: AlloyCells, told: np.ndarray, new: AlloyCells, said: np.ndarray) -> np.ndarray:
-    """Errors of corrected enthalpies per candidate, in units of the members' pooled spread [n]."""
+def _errors(problem: AlloyProblem, known: AlloyCells, told: np.ndarray, new: AlloyCells, said: np.ndarray) -> np.ndarray:
+    """Errors of corrected enthalpies per candidate, and the spread of the members [2, n], eV/atom."""
     if not len(new) or len(said) < 2:
-        return np.zeros(0)
+        return np.zeros((2, 0))
     guess = said + _correction(problem, known, told).at(new.lattice, new.x)
     of = [[i for i, key in enumerate(new.keys) if key == wanted] for wanted in dict.fromkeys(new.keys)]
-    mean = np.stack([guess[:, rows].mean(1) for rows in of], 1)
-    error = np.array([new.energy[rows].mean() for rows in of]) - mean.mean(0)
-    return error / np.sqrt((mean.std(0, ddof=1) ** 2).mean())
+    looked = [rows[: problem.n_imagined] for rows in of]
+    mean = np.stack([guess[:, rows].mean(1) for rows in looked], 1)
+    return np.stack([np.array([new.energy[rows].mean() for rows in of]) - mean.mean(0), mean.std(0, ddof=1)])
+
+
+def _doubt(problem: AlloyProblem, errors: np.ndarray, spreads: np.ndarray) -> Doubt:
+    """How far the members' spread falls short.
+
+    Where the members agree they are still wrong, by the decoration of a cell for one: the error on the half with the smaller spread
+    is a floor. What both together miss is the factor.
+    """
+    if len(errors) < FEWEST:
+        return Doubt(1.0, float(problem.surfaces.enthalpy.noise))
+    floor = np.sqrt(np.mean(errors[spreads <= np.median(spreads)] ** 2))
+    return Doubt(float(problem.pessimism.spread_factor(errors / np.hypot(spreads, floor))), float(floor))
 
 
 def _correction(problem: AlloyProblem, solid: AlloyCells, enthalpy: np.ndarray) -> Curves:
@@ -138,17 +169,16 @@ def _believe(
     table: AlloyCells,
     solid: AlloyCells,
     network: Network,
+    support: np.ndarray,
     ground: Landscape,
-    spread: float,
+    doubt: Doubt,
     key: jax.Array,
 ) -> Beliefs:
-    """What the members make of the measurements; see `Beliefs`."""
+    """What the members make of the measurements; the table ends with the support, of which they said `support`; see `Beliefs`."""
     correction = _correction(problem, solid, network.enthalpy)
-    support = _support(problem)
-    guess = relax_from(network.predictor, ground, support.prototypes, support.crystals, support.lattice, support.x)
-    imagined = guess.enthalpy + correction.at(support.lattice, support.x)
-    n_member = len(network.enthalpy)
-    enthalpy = np.concatenate([np.tile(table.energy, (n_member, 1)), imagined], 1)
+    n_member, n_support = support.shape
+    enthalpy = np.tile(table.energy, (n_member, 1))
+    enthalpy[:, -n_support:] = support + correction.at(table.lattice[-n_support:], table.x[-n_support:])
     floor = problem.surfaces
     log = lambda values, least: np.log(np.maximum(values, least))
     modulus = lambda values, least: curves(solid.lattice, solid.x, log(values, least), problem.surfaces.log_modulus)
@@ -159,14 +189,14 @@ def _believe(
     return Beliefs(
         correction=correction,
         ground=ground,
-        landscape=problem.landscape(table.join(support), enthalpy),
+        landscape=problem.landscape(table, enthalpy),
         log_bulk=modulus(solid.bulk, floor.bulk_floor),
         log_shear=modulus(solid.shear, floor.shear_floor),
         born=curves(solid.lattice, solid.x, solid.born, BORN),
-        draws=np.stack([rng.permutation(quantiles) for _ in range(3)]),
+        draws=np.stack([rng.permutation(quantiles) for _ in range(4)]),
         novelty=score,
         limit=novelty_limit(score.score(network.features[1::2])),
-        spread_factor=float(spread),
+        doubt=doubt,
         compounds=tuple(problem.compounds(measured)),
     )
 
@@ -178,11 +208,3 @@ def _support(problem: AlloyProblem) -> AlloyCells:
     share = lambda group: {s: n // len(group) + (i < n % len(group)) for i, s in enumerate(group)}
     candidates = [solution(lattice, share(group)) for group in chosen for lattice in problem.space.lattices]
     return AlloyCells.unmeasured(problem.elements, candidates, [problem.cells(c)[0] for c in candidates])
-
-
-def _keep(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.partial.npz")
-    np.savez(partial, **arrays)
-    os.replace(partial, path)

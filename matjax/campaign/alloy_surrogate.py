@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from matjax.campaign.alloy_cells import compositions
+from matjax.campaign.arrays import replace_arrays
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, RedlichKister, Stability, describe, fit_surface, stabilities
 from matjax.thermo.solution import basis
@@ -26,7 +28,7 @@ from matjax.value.relaxed import Ensemble, Relaxed, relaxed_energies
 if TYPE_CHECKING:
     from matjax.campaign.alloys import AlloyProblem
 
-ROWS = 64
+ROWS = 512
 """Compositions are padded to a multiple of this, so that few shapes are compiled."""
 
 
@@ -83,6 +85,24 @@ class Network:
     features: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True)
+class Doubt:
+    """How much wider than the members' spread their error is: std = factor * hypot(spread, floor).
+
+    Attributes:
+      factor: At least 1.
+      floor: What the members cannot disagree about, eV/atom.
+    """
+
+    factor: float
+    floor: float
+
+    def widen(self, samples: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Samples [n_member, ...] with that spread; draws [n_member] say where each member stands in what it cannot know."""
+        moved = samples + self.floor * draws.reshape(-1, *(1,) * (samples.ndim - 1))
+        return np.asarray(inflate(moved, self.factor))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Beliefs:
     """What the members make of the measurements.
@@ -94,10 +114,10 @@ class Beliefs:
       log_bulk: Logarithm of the bulk modulus, eV/Å³.
       log_shear: Of the shear modulus.
       born: Smallest eigenvalue of the elastic constants, eV/Å³.
-      draws: Where each member stands in what is left open of each modulus, in standard deviations [3, n_member].
+      draws: Where each member stands in what is left open of the three moduli and of the enthalpy, in standard deviations [4, n_member].
       novelty: Distance in the latent space.
       limit: (99th percentile, scale) of the distance of measured cells it was not fitted on.
-      spread_factor: What the members' deviations are multiplied with.
+      doubt: What the members' spread is widened to.
       compounds: Names, in the order of the landscape.
     """
 
@@ -110,7 +130,7 @@ class Beliefs:
     draws: np.ndarray
     novelty: NoveltyScore
     limit: tuple[float, float]
-    spread_factor: float
+    doubt: Doubt
     compounds: tuple[str, ...]
 
 
@@ -123,13 +143,24 @@ class AlloySurrogate:
       network: The ensemble.
       beliefs: What it makes of the measurements.
       facts: Plain values for the round's record.
+      memory: File that predictions are kept in, so that a resumed round and the report ask for none of them again; None for no file.
     """
 
     problem: AlloyProblem
     network: Network
     beliefs: Beliefs
     facts: Mapping[str, Any]
+    memory: Path | None = None
     _seen: dict[str, dict[str, np.ndarray]] = dataclasses.field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Reads what was predicted before."""
+        if self.memory is not None and self.memory.exists():
+            with np.load(self.memory) as kept:
+                names = [name for name in kept.files if name != "keys"]
+                columns = {name: kept[name] for name in names}
+                for i, key in enumerate(kept["keys"].tolist()):
+                    self._seen[key] = {name: columns[name][i] for name in names}
 
     def properties(self, candidates: Sequence[Candidate]) -> Properties:
         """Properties with the calibrated spread, one sample per member."""
@@ -157,12 +188,16 @@ class AlloySurrogate:
     def stability(self, candidates: Sequence[Candidate], temperature: float) -> tuple[Stability, Relaxed]:
         """Stability of candidates on every member's landscape, spread not yet calibrated."""
         problem = self.problem
-        keys, names, crystals = _flat(candidates, [problem.cells(c) for c in candidates])
+        keys, names, crystals = _flat(candidates, [self.imagined(c) for c in candidates])
         relaxed = self.relax(names, crystals)
         x = compositions(problem.elements, crystals)
         own = problem.own(candidates, keys, x, relaxed.enthalpy)
         landscape = self.beliefs.landscape
         return stabilities(landscape, *problem.phases(candidates), temperature, terms=problem.terms, own=own), relaxed
+
+    def imagined(self, candidate: Candidate) -> list[Crystal]:
+        """The cells of a candidate that the networks look at: the first of those that the oracle will measure."""
+        return self.problem.cells(candidate)[: self.problem.n_imagined]
 
     def relax(self, names: Sequence[str], crystals: Sequence[Crystal]) -> Relaxed:
         """Corrected enthalpies of cells of solutions [n_member, n]."""
@@ -177,16 +212,22 @@ class AlloySurrogate:
             return
         problem, beliefs = self.problem, self.beliefs
         found, relaxed = self.stability(new, problem.temperature)
-        counts = [len(problem.cells(c)) for c in new]
+        counts = [len(self.imagined(c)) for c in new]
         of = np.repeat(np.arange(len(new)), counts)
         mean = lambda values: np.stack([values[..., of == i].mean(-1) for i in range(len(new))], -1)
         mixing = problem.gibbs_mixing(beliefs.landscape, new, np.asarray(found.gibbs))
-        widen = lambda samples: np.asarray(inflate(samples, beliefs.spread_factor))
+        widen = lambda samples: beliefs.doubt.widen(samples, beliefs.draws[3])
         samples = problem.properties(new, widen(np.asarray(found.value)), widen(mixing))
         samples |= self._moduli(new, mean(relaxed.volume))
         novelty = mean(beliefs.novelty.score(relaxed.features))
         for i, candidate in enumerate(new):
             self._seen[candidate.key] = {name: values[:, i] for name, values in samples.items()} | {"novelty": novelty[i]}
+        if self.memory is not None:
+            self._remember(self.memory)
+
+    def _remember(self, path: Path) -> None:
+        columns = {name: np.stack([row[name] for row in self._seen.values()]) for name in next(iter(self._seen.values()))}
+        replace_arrays(path, {"keys": np.array(list(self._seen)), **columns})
 
     def _moduli(self, candidates: Sequence[Candidate], volume: np.ndarray) -> dict[str, np.ndarray]:
         """Moduli [n_member, n] by regression on composition, and density."""

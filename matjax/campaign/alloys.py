@@ -81,7 +81,8 @@ class AlloyProblem:
       learner: The ensemble of networks.
       n_epoch_more: Epochs of every round after the first, which go on from the last round's ensemble.
       known_set: What is measured first.
-      n_decoration: Cells of a candidate.
+      n_decoration: Cells of a candidate that the oracle measures.
+      n_imagined: Of these, cells that the networks look at inside the reward.
       support: Equimolar four-element alloys per lattice at which each member draws its landscape.
     """
 
@@ -95,6 +96,7 @@ class AlloyProblem:
     n_epoch_more: int = 4
     known_set: KnownSet = KnownSet()
     n_decoration: int = 2
+    n_imagined: int = 1
     support: int = 24
 
     @property

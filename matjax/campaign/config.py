@@ -15,6 +15,7 @@ from matjax.thermo import Terms
 from matjax.training.learner import GraphLearner
 from matjax.value import (
     Alloys,
+    DensityGoal,
     Genetic,
     Greedy,
     Pessimism,
@@ -26,6 +27,7 @@ from matjax.value import (
     UpperBound,
     Utility,
     ValueGuided,
+    ValueLearner,
 )
 
 LABORATORY = "Al Co Cu Fe Mo Ni Pd Ti"
@@ -70,20 +72,20 @@ class DiscoverConfig:
     """
 
     space: Alloys = Alloys(LABORATORY)
-    utility: Utility = Utility(goals=(StabilityGoal(), PughGoal(), PriceGoal()))
+    utility: Utility = Utility(goals=(StabilityGoal(scale=0.005), PughGoal(), PriceGoal(wanted=8.0), DensityGoal(at_most=6.5)))
     temperature: float = dataclasses.field(default=1200.0, metadata={"static": True})
     oracle: Laboratory | Lammps | Emt | AseOracle = Laboratory()
-    budget: int = 40
+    budget: int = 32
     batch: int = 8
     pool: int = 128
     seed: int = 0
     n_decoration: int = 2
     terms: Terms = Terms()
     known: KnownSet = KnownSet()
-    learner: GraphLearner = GraphLearner(n_epoch=14, batch_size=12)
-    n_epoch_more: int = 4
+    learner: GraphLearner = GraphLearner(n_epoch=10, batch_size=12)
+    n_epoch_more: int = 3
     pessimism: Pessimism = Pessimism()
-    proposer: ValueGuided | Genetic | Random = ValueGuided()
+    proposer: ValueGuided | Genetic | Random = ValueGuided(ValueLearner(n_iteration=5))
     acquisition: Thompson | UpperBound | Greedy = Thompson()
     comparison: Comparison = Comparison()
 

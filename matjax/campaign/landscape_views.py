@@ -12,7 +12,6 @@ from matjax.campaign.alloys import AlloyProblem
 from matjax.campaign.problem import Measured
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, gibbs_elements, gibbs_solution, stabilities
-from matjax.value import inflate
 
 N_POINT = 21
 TEMPERATURES = (300.0, 600.0, 900.0, 1200.0, 1500.0)
@@ -47,7 +46,7 @@ def _section(problem: AlloyProblem, surrogate: AlloySurrogate, ground: Landscape
             ("gibbs_mixing", "low", "high", mixing),
             ("stability", "stability_low", "stability_high", stable),
         ):
-            middle, half = _band(samples, surrogate.beliefs.spread_factor)
+            middle, half = _band(samples, surrogate)
             rows[name].append(middle)
             rows[low].append(middle - half)
             rows[high].append(middle + half)
@@ -76,7 +75,7 @@ def stability_trends(
     own = problem.own(candidates, table.keys, table.x, table.energy[None])
     said, true = [], []
     for temperature in TEMPERATURES:
-        said.append(_band(np.asarray(surrogate.stability(candidates, temperature)[0].value), surrogate.beliefs.spread_factor))
+        said.append(_band(np.asarray(surrogate.stability(candidates, temperature)[0].value), surrogate))
         true.append(np.asarray(stabilities(ground, *problem.phases(candidates), temperature, terms=problem.terms, own=own).value)[0])
     return [
         {
@@ -106,7 +105,7 @@ def _stability(problem: AlloyProblem, landscape: Landscape, lattice: int, x: np.
     return np.asarray(stabilities(landscape, np.full(len(x), lattice), x, temperature, terms=problem.terms).value)
 
 
-def _band(samples: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+def _band(samples: np.ndarray, surrogate: AlloySurrogate) -> tuple[np.ndarray, np.ndarray]:
     """Mean and two calibrated standard deviations [n]."""
-    wide = np.asarray(inflate(samples, factor))
+    wide = surrogate.beliefs.doubt.widen(samples, surrogate.beliefs.draws[3])
     return wide.mean(0), 2 * wide.std(0, ddof=1) if len(wide) > 1 else np.zeros(wide.shape[1])

@@ -124,9 +124,10 @@ def gibbs_of(system: System, phase: Array, x: Array, terms: Terms) -> Array:
 
 def on_face(at: Array, face: Array, x: Array) -> Array:
     """The same points as they move with the candidate: the share of a face's elements is the candidate's plus SEPARATION."""
-    inside = jnp.where(face, at, 0.0).sum(-1, keepdims=True)
+    inside, outside = (jnp.where(side, at, 0.0).sum(-1, keepdims=True) for side in (face, ~face))
     share = jnp.where(face, x[None], 0.0).sum(-1, keepdims=True) + SEPARATION
-    moved = at * jnp.where(face, share / jnp.maximum(inside, _TINY), (1 - share) / jnp.maximum(1 - inside, _TINY))
+    # The other elements may share nothing but rounding: their sum is taken, never 1 - inside, which may vanish where it does not.
+    moved = at * jnp.where(face, share / jnp.maximum(inside, _TINY), (1 - share) / jnp.maximum(outside, _TINY))
     return jnp.where(face.any(-1, keepdims=True), moved, at)
 
 
@@ -144,17 +145,22 @@ def lowest_mixture(system: System, phase: Array, x: Array, terms: Terms, search:
     grow = lambda y: jnp.concatenate([y, jnp.broadcast_to(y[:1], (search.n_round * n_new, *y.shape[1:]))])
     points = jax.tree.map(grow, points)._replace(mask=jnp.pad(points.mask, (0, search.n_round * n_new)))
 
-    def extend(k: int, state: tuple[_Points, Array]) -> tuple[_Points, Array]:
-        points, bound = state
+    def extend(k: int, state: tuple[_Points, Array, Array]) -> tuple[_Points, Array, Array]:
+        points, bound, best = state
         hull = lower_hull(x, points.x, points.energy, points.mask)
-        starts = _starts(phase, x, search.n_grid, on_grid, points, hull)
-        new = _descend(system, quartic, phase, x, terms, search.n_step, starts, hull.chemical_potentials)
-        below = jnp.where(new.mask, new.energy - new.x @ hull.chemical_potentials, 0.0).min()
-        below = jnp.minimum(below, (on_grid - (grid @ hull.chemical_potentials)[None]).min())
+        # Slopes of successive hulls jump about; half way to the slope of the best bound they settle sooner.
+        slope = hull.chemical_potentials
+        slope = jnp.where(jnp.isfinite(bound), (slope + best) / 2, slope)
+        starts = _starts(phase, x, search.n_grid, on_grid, points, hull, slope)
+        new = _descend(system, quartic, phase, x, terms, search.n_step, starts, slope)
         put = lambda pool, some: jax.lax.dynamic_update_slice_in_dim(pool, some, n_fixed + k * n_new, 0)
-        return jax.tree.map(put, points, new), jnp.maximum(bound, hull.energy + jnp.minimum(below, 0.0))
+        points = jax.tree.map(put, points, new)
+        below = jnp.where(points.mask, points.energy - points.x @ slope, jnp.inf).min()
+        below = x @ slope + jnp.minimum(below, (on_grid - (grid @ slope)[None]).min())
+        return points, jnp.maximum(bound, below), jnp.where(below > bound, slope, best)
 
-    points, bound = jax.lax.fori_loop(0, search.n_round, extend, (points, jnp.asarray(-jnp.inf)))
+    points, bound, _ = jax.lax.fori_loop(0, search.n_round, extend, (points, jnp.asarray(-jnp.inf), jnp.zeros(n_active)))
+    points = jax.tree.map(lambda pool, some: jnp.concatenate([pool, some]), points, _here(system, phase, x, terms))
     hull = lower_hull(x, points.x, points.energy, points.mask)
     of = lambda y: y[hull.indices]
     gap = jnp.maximum(hull.energy - bound, 0.0)
@@ -207,6 +213,12 @@ def _is_own(lattice: Array, at: Array, phase: Array, x: Array) -> Array:
     return (lattice == phase) & (distance < SEPARATION - 1e-9)
 
 
+def _here(system: System, phase: Array, x: Array, terms: Terms) -> _Points:
+    """The other lattices at the candidate's own composition."""
+    lattice, at = jnp.arange(N_LATTICE, dtype=jnp.int32), jnp.broadcast_to(x[None], (N_LATTICE, len(x)))
+    return _Points(at, gibbs_of(system, lattice, at, terms), lattice, lattice != phase, jnp.zeros(at.shape, bool))
+
+
 def _first(system: System, phase: Array, x: Array, grid: np.ndarray, on_grid: Array) -> tuple[_Points, int]:
     """What the first hull is made of: pure elements, the phases of the grid's own hull, and the compounds."""
     n_active, compounds = len(x), system.compounds
@@ -226,12 +238,12 @@ def _first(system: System, phase: Array, x: Array, grid: np.ndarray, on_grid: Ar
     ), 2 * n_active + len(number)
 
 
-def _starts(phase: Array, x: Array, n_grid: int, on_grid: Array, points: _Points, hull: Hull) -> _Starts:
+def _starts(phase: Array, x: Array, n_grid: int, on_grid: Array, points: _Points, hull: Hull, slope: Array) -> _Starts:
     """On each lattice the hull's compositions and the deepest grid point of each majority element; every face of the separation."""
     n_active, faces, regions = len(x), jnp.asarray(_faces(len(x))), _regions(len(x), n_grid)
     grid = jnp.asarray(_grid(n_active, n_grid))
     present = (x > 0).astype(x.dtype)
-    depth = (on_grid - (grid @ hull.chemical_potentials)[None])[:, regions]  # [n_lattice, n_active, n_region]
+    depth = (on_grid - (grid @ slope)[None])[:, regions]  # [n_lattice, n_active, n_region]
     region, element = depth.argmin(-1), np.arange(n_active)[None]
     deepest = grid[jnp.asarray(regions)[element, region]]  # [n_lattice, n_active, n_active]
     known = jnp.broadcast_to(points.x[hull.indices][None], deepest.shape)
@@ -291,7 +303,19 @@ def _descend(system: System, quartic: Array, phase: Array, x: Array, terms: Term
     flat = lambda y: y.reshape(-1, *y.shape[2:])
     lattice = jnp.broadcast_to(starts.lattice[:, None], share.shape)
     mask = starts.mask & ~_is_own(lattice, at, phase, x)
-    return _Points(flat(at), gibbs_of(system, flat(lattice), flat(at), terms), flat(lattice), flat(mask), flat(starts.face))
+    return _valid(_Points(flat(at), gibbs_of(system, flat(lattice), flat(at), terms), flat(lattice), flat(mask), flat(starts.face)))
+
+
+def _valid(points: _Points) -> _Points:
+    """The points with a number for energy and a composition; the others are masked pure elements, so that a hull meets no NaN."""
+    composition = (points.x >= 0).all(-1) & (jnp.abs(points.x.sum(-1) - 1) < 1e-9)
+    mask = points.mask & composition & jnp.isfinite(points.energy)
+    return points._replace(
+        x=jnp.where(mask[:, None], points.x, jnp.eye(points.x.shape[-1])[:1]),
+        energy=jnp.where(mask, points.energy, 0.0),
+        mask=mask,
+        face=points.face & mask[:, None],
+    )
 
 
 def _solve(lower: list[list[Array]], right: list[Array]) -> Array:

@@ -224,6 +224,21 @@ def test_own_cells_pin_the_candidates_lattice(random_data):
     assert float(silent.value) == pytest.approx(float(free.value), abs=1e-6)
 
 
+def test_competitors_are_compositions_where_an_element_has_just_the_separation_to_lose(given_landscape):
+    """Its share is SEPARATION, so that at the separation nothing of it is left but rounding, of which nothing may be made."""
+    model = given_landscape(3, {0: {3: 0.25, 4: 0.25, 6: 0.05}})
+    x = np.array([[2, k, 18 - k] for k in range(1, 18)]) / 20
+    for temperature in (400.0, 700.0):
+        got = stabilities(model._replace(**members(model)), np.zeros(len(x), int), x, temperature)
+        for field in got:
+            assert np.isfinite(field).all()
+        assert (np.asarray(got.compositions) >= 0).all()
+        np.testing.assert_allclose(np.asarray(got.compositions).sum(-1), 1, atol=1e-9)
+        np.testing.assert_allclose(np.einsum("mnk,mnke->mne", got.fractions, got.compositions)[0], x, atol=1e-8)
+        assert np.abs(np.diff(got.value[0], n=2)).max() < 1e-3  # smooth along the path
+        assert np.asarray(got.gap).max() < 1e-4
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Derivatives
 
