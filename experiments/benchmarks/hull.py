@@ -75,9 +75,12 @@ def compare(n_element: int, n: int, n_candidate: int, n_pymatgen: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the two smallest systems, fewer candidates")
-    quick = parser.parse_args().quick
+    parser.add_argument("--smoke", action="store_true", help="the smallest system only: does it run?")
+    parser.add_argument("--json", action="store_true", help="what is printed is JSON anyway")
+    given = parser.parse_args()
+    quick = given.quick or given.smoke
     print(json.dumps({"jax": jax.__version__, "backend": jax.default_backend(), "python": platform.python_version()}))
-    for n_element, n in SYSTEMS[: 2 if quick else None]:
+    for n_element, n in SYSTEMS[: 1 if given.smoke else 2 if quick else None]:
         print(json.dumps(compare(n_element, n, n_candidate=500, n_pymatgen=20 if quick else 100)), flush=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -66,12 +67,14 @@ class AlloyCells:
         """These rows (a mask or indices)."""
         rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows, int)
         take = lambda value: tuple(value[i] for i in rows) if isinstance(value, tuple) else value[rows]
-        return AlloyCells(**{f.name: take(getattr(self, f.name)) for f in dataclasses.fields(self)})
+        taken: dict[str, Any] = {f.name: take(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return AlloyCells(**taken)
 
     def join(self, other: AlloyCells) -> AlloyCells:
         """These cells, then others."""
         add = lambda a, b: a + b if isinstance(a, tuple) else np.concatenate([a, b])
-        return AlloyCells(**{f.name: add(getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self)})
+        joined: dict[str, Any] = {f.name: add(getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self)}
+        return AlloyCells(**joined)
 
     @classmethod
     def unmeasured(cls, elements: Sequence[str], candidates: Sequence[Candidate], crystals: Sequence[Crystal]) -> AlloyCells:

@@ -125,9 +125,21 @@ class Emt:
     """
 
     recipe: Recipe = Recipe()
-    elements: ClassVar[tuple[str, ...]] = ("Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au")
-    name: ClassVar[str] = "EMT"
-    note: ClassVar[str] = "smoke tests only: wrong sign for the formation enthalpies of Al intermetallics"
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols of the elements it knows."""
+        return ("Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au")
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return "EMT"
+
+    @property
+    def note(self) -> str:
+        """What a reader of its numbers must know."""
+        return "smoke tests only: wrong sign for the formation enthalpies of Al intermetallics"
 
     @property
     def version(self) -> str:

@@ -9,7 +9,7 @@ import importlib.metadata
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from matjax.campaign.ase_oracle import AseOracle
 from matjax.campaign.recipe import Recipe
@@ -38,9 +38,21 @@ class Lammps:
 
     recipe: Recipe = Recipe()
     time_limit: float = 600.0
-    elements: ClassVar[tuple[str, ...]] = ELEMENTS
-    name: ClassVar[str] = "LAMMPS 2NN-MEAM"
-    note: ClassVar[str] = "an empirical potential without explicit magnetism: results are relative to it, not to experiment"
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols of the elements it knows."""
+        return ELEMENTS
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return "LAMMPS 2NN-MEAM"
+
+    @property
+    def note(self) -> str:
+        """What a reader of its numbers must know."""
+        return "an empirical potential without explicit magnetism: results are relative to it, not to experiment"
 
     @property
     def version(self) -> str:

@@ -98,12 +98,10 @@ def _spring_response(crystal: Crystal) -> np.ndarray:
     n = len(crystal)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     bond = unit[:, :, None] * unit[:, None, :]
-    stiffness = np.zeros((n, 3, n, 3))
-    np.add.at(stiffness, (receivers, slice(None), receivers), 0.5 * bond)
-    np.add.at(stiffness, (senders, slice(None), senders), 0.5 * bond)
-    np.add.at(stiffness, (receivers, slice(None), senders), -0.5 * bond)
-    np.add.at(stiffness, (senders, slice(None), receivers), -0.5 * bond)
-    matrix = stiffness.reshape(3 * n, 3 * n)
+    stiffness = np.zeros((n, n, 3, 3))
+    for one, other, sign in ((receivers, receivers, 1), (senders, senders, 1), (receivers, senders, -1), (senders, receivers, -1)):
+        np.add.at(stiffness, (one, other), 0.5 * sign * bond)
+    matrix = stiffness.transpose(0, 2, 1, 3).reshape(3 * n, 3 * n)
     values, rows = np.linalg.eigh((matrix + matrix.T) / 2)
     soft = values < 1e-8 * values[-1]  # translations, and floppy modes of a small cell
     return (rows[:, ~soft] / np.maximum(values[~soft], 0.05 * values[-1])) @ rows[:, ~soft].T

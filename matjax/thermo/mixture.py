@@ -148,14 +148,15 @@ def lowest_mixture(system: System, phase: Array, x: Array, terms: Terms, search:
     def extend(k: int, state: tuple[_Points, Array, Array]) -> tuple[_Points, Array, Array]:
         points, bound, best = state
         hull = lower_hull(x, points.x, points.energy, points.mask)
-        # Slopes of successive hulls jump about; half way to the slope of the best bound they settle sooner.
+        # Slopes of successive hulls jump about at first: nearer to the slope of the best bound they settle sooner.
         slope = hull.chemical_potentials
-        slope = jnp.where(jnp.isfinite(bound), (slope + best) / 2, slope)
+        memory = 0.5 * jnp.maximum(1 - (k + 1) / search.n_round, 0.0)
+        slope = jnp.where(jnp.isfinite(bound), slope + memory * (best - slope), slope)
         starts = _starts(phase, x, search.n_grid, on_grid, points, hull, slope)
         new = _descend(system, quartic, phase, x, terms, search.n_step, starts, slope)
         put = lambda pool, some: jax.lax.dynamic_update_slice_in_dim(pool, some, n_fixed + k * n_new, 0)
         points = jax.tree.map(put, points, new)
-        below = jnp.where(points.mask, points.energy - points.x @ slope, jnp.inf).min()
+        below = jnp.min(jnp.asarray(jnp.where(points.mask, points.energy - points.x @ slope, jnp.inf)))
         below = x @ slope + jnp.minimum(below, (on_grid - (grid @ slope)[None]).min())
         return points, jnp.maximum(bound, below), jnp.where(below > bound, slope, best)
 

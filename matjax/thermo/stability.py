@@ -155,7 +155,7 @@ def stabilities(
 def describe(result: Stability, elements: Sequence[str], compounds: Sequence[str] = (), *, smallest: float = 1e-3) -> list[dict[str, Any]]:
     """The competitors of one candidate for people: {phase, fraction, composition {symbol: fraction}}, largest first.
 
-    Points of one lattice closer than half a SEPARATION are one phase; shares under `smallest` are left out.
+    Points of one lattice closer than a SEPARATION are one phase; shares under `smallest` are left out.
 
     Args:
       result: Of one candidate and member.
@@ -165,13 +165,14 @@ def describe(result: Stability, elements: Sequence[str], compounds: Sequence[str
     """
     merged: list[tuple[int, float, np.ndarray]] = []
     order = np.argsort(-np.asarray(result.fractions))
-    for phase, fraction, x in ((int(result.phases[k]), float(result.fractions[k]), np.asarray(result.compositions[k])) for k in order):
-        near = [k for k, (other, _, at) in enumerate(merged) if other == phase and np.abs(at - x).sum() / 2 < SEPARATION / 2]
-        if near:
-            _, share, at = merged[near[0]]
-            merged[near[0]] = (phase, share + fraction, (share * at + fraction * x) / (share + fraction))
-        elif fraction > 0:
-            merged.append((phase, fraction, x))
+    for k in order[np.asarray(result.fractions)[order] > 0]:
+        phase, fraction, x = int(result.phases[k]), float(result.fractions[k]), np.asarray(result.compositions[k])
+        near = lambda row, phase=phase: row[0] == phase and np.abs(row[2] - x).sum() / 2 < SEPARATION - 1e-9  # noqa: B023
+        while same := [row for row in merged if near(row)]:  # again, as the mean of two may be near to a third
+            _, share, at = same[0]
+            merged = [row for row in merged if row is not same[0]]
+            fraction, x = share + fraction, (share * at + fraction * x) / (share + fraction)
+        merged.append((phase, fraction, x))
     name = lambda phase: LATTICES[phase] if phase < N_LATTICE else compounds[phase - N_LATTICE]
     rows: list[dict[str, Any]] = [
         {"phase": name(phase), "fraction": fraction, "composition": {e: float(v) for e, v in zip(elements, x, strict=True) if v > 5e-4}}

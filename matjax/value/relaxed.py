@@ -27,10 +27,25 @@ NEAREST = 2.3
 class Ensemble(Protocol):
     """What is asked of a predictor: parameters with a leading member axis, and references."""
 
-    model: Any
-    params: Any
-    constants: Any
-    references: References
+    @property
+    def model(self) -> Any:
+        """The network."""
+        ...
+
+    @property
+    def params(self) -> Any:
+        """Parameters with a leading member axis."""
+        ...
+
+    @property
+    def constants(self) -> Any:
+        """Its constants."""
+        ...
+
+    @property
+    def references(self) -> References:
+        """Energies that are added back."""
+        ...
 
     @property
     def supervision(self) -> Any:
@@ -83,7 +98,7 @@ def relaxed_energies(
             part = rows[start : start + chunk]
             padded = part + [part[-1]] * (chunk - len(part))
             numbers = np.stack([crystals[i].numbers for i in padded])
-            scale = np.cbrt([crystals[i].volume for i in padded] / np.float64(spring.volume)).astype(np.float32)
+            scale = np.cbrt(np.array([crystals[i].volume for i in padded]) / float(spring.volume)).astype(np.float32)
             out = _relax(
                 ensemble.params, ensemble.constants, spring, numbers, scale, np.asarray(bulk_modulus[padded], np.float32),
                 model=ensemble.model, n_step=n_step,

@@ -1,7 +1,8 @@
 """Campaigns in processes that are killed: forked from one that has imported everything and started nothing.
 
 `python -m tests.campaign.crash FOLDER PLAN.json` runs every sequence of kills of the plan, two at a time. A kill is "at line n":
-the n-th line that the process executes of the code that acts (what only reads is left out), whichever it is; or "after s seconds"; None lets it finish.
+the n-th line that the process executes of the code that acts (what only reads is left out), whichever it is; or "after s
+seconds"; None lets it finish.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Remembered:
     name: ClassVar[str] = "EMT"
     note: ClassVar[str] = "smoke tests only"
     version: ClassVar[str] = "1"
-    elements: ClassVar[tuple[str, ...]] = Emt.elements
+    elements: ClassVar[tuple[str, ...]] = Emt().elements
 
     def measure(self, crystals: Sequence[Crystal], *, elastic: bool = False, frames: bool = False) -> list[Result]:
         """One result per crystal."""
@@ -74,7 +74,7 @@ class Unruly:
     name: ClassVar[str] = "unruly"
     note: ClassVar[str] = ""
     version: ClassVar[str] = "1"
-    elements: ClassVar[tuple[str, ...]] = Emt.elements
+    elements: ClassVar[tuple[str, ...]] = Emt().elements
 
     def measure(self, crystals: Sequence[Crystal], *, elastic: bool = False, frames: bool = False) -> list[Result]:
         """One result per crystal, or not."""

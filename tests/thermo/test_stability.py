@@ -10,7 +10,7 @@ from scipy.optimize import brentq, linprog, minimize
 
 from matjax.thermo.gibbs import Terms, gibbs_compounds, gibbs_solution
 from matjax.thermo.landscape import Landscape, Points, landscape
-from matjax.thermo.stability import NOT_CONSIDERED, SEPARATION, Own, describe, stabilities, stability
+from matjax.thermo.stability import NOT_CONSIDERED, SEPARATION, Own, Stability, describe, stabilities, stability
 from matjax.units import BOLTZMANN
 
 
@@ -227,16 +227,25 @@ def test_own_cells_pin_the_candidates_lattice(random_data):
 def test_competitors_are_compositions_where_an_element_has_just_the_separation_to_lose(given_landscape):
     """Its share is SEPARATION, so that at the separation nothing of it is left but rounding, of which nothing may be made."""
     model = given_landscape(3, {0: {3: 0.25, 4: 0.25, 6: 0.05}})
-    x = np.array([[2, k, 18 - k] for k in range(1, 18)]) / 20
+    path = np.array([[2, k, 18 - k] for k in range(1, 18)]) / 20
     for temperature in (400.0, 700.0):
-        got = stabilities(model._replace(**members(model)), np.zeros(len(x), int), x, temperature)
-        for field in got:
-            assert np.isfinite(field).all()
-        assert (np.asarray(got.compositions) >= 0).all()
-        np.testing.assert_allclose(np.asarray(got.compositions).sum(-1), 1, atol=1e-9)
-        np.testing.assert_allclose(np.einsum("mnk,mnke->mne", got.fractions, got.compositions)[0], x, atol=1e-8)
-        assert np.abs(np.diff(got.value[0], n=2)).max() < 1e-3  # smooth along the path
-        assert np.asarray(got.gap).max() < 1e-4
+        values = []
+        for x in path:
+            got = stability(model, 0, x, temperature)
+            assert all(np.isfinite(field).all() for field in got)
+            assert (np.asarray(got.compositions) >= 0).all()
+            np.testing.assert_allclose(np.asarray(got.compositions).sum(-1), 1, atol=1e-9)
+            np.testing.assert_allclose(np.asarray(got.fractions) @ np.asarray(got.compositions), x, atol=1e-8)
+            values.append(float(got.value))
+        assert np.abs(np.diff(values, n=2)).max() < 1e-3  # smooth along the path
+
+
+def test_points_of_one_lattice_nearer_than_the_separation_are_one_phase():
+    at = np.array([[0.5, 0.5], [0.62, 0.38], [0.56, 0.44], [0.9, 0.1], [0.5, 0.5]])
+    found = Stability(0.0, 0.0, np.array([0.3, 0.3, 0.2, 0.1, 0.1]), np.array([1, 1, 1, 1, 2]), at, 0.0, 800.0)  # type: ignore[arg-type]
+    rows = describe(found, ["A", "B"])
+    assert [(row["phase"], round(row["fraction"], 12)) for row in rows] == [("bcc", 0.8), ("bcc", 0.1), ("hcp", 0.1)]
+    assert rows[0]["composition"] == {"A": pytest.approx(0.56), "B": pytest.approx(0.44)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
