@@ -167,7 +167,9 @@ class AlloySurrogate:
         self._look_at(candidates)
         rows = [self._seen[c.key] for c in candidates]
         samples = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0] if name != "novelty"}
-        return Properties(samples, np.array([row["novelty"] for row in rows]))
+        novelty = np.array([row["novelty"] for row in rows])
+        notes = tuple({"flagged": bool(far)} for far in novelty > self.beliefs.limit[0])
+        return Properties(samples, novelty, notes)
 
     def log_utility(self, candidates: Sequence[Candidate]) -> np.ndarray:
         """Log utility [n_member, n], at most 0."""

@@ -38,7 +38,8 @@ class KnownSet:
 
     Attributes:
       binaries: Shares of the first element of every pair, on every lattice of the space.
-      ternaries: Share of the equimolar alloys of three elements that are measured, each on one lattice in turn.
+      ternaries: Share of the equimolar alloys of three elements that are measured, on every lattice of the space. Without them a
+        lattice that nobody looked at may seem to beat every alloy of more elements.
       compounds: Ordered structures of every pair.
       frames: Which configurations of each measurement train the network.
     """
@@ -57,7 +58,7 @@ class KnownSet:
         triples = list(itertools.combinations(space.available, 3))
         for i in np.linspace(0, len(triples) - 1, round(self.ternaries * len(triples))).astype(int):
             shares = dict(zip(triples[i], (n - 2 * (n // 3), n // 3, n // 3), strict=True))
-            found.append(solution(space.lattices[i % len(space.lattices)], shares))
+            found += [solution(lattice, shares) for lattice in space.lattices]
         return found
 
 

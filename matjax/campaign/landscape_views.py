@@ -14,6 +14,7 @@ from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, gibbs_elements, gibbs_solution, stabilities
 
 N_POINT = 21
+Z_90 = 1.645
 TEMPERATURES = (300.0, 600.0, 900.0, 1200.0, 1500.0)
 
 
@@ -22,7 +23,7 @@ def mixing_sections(
 ) -> list[dict[str, Any]]:
     """Free energy of mixing and stability as the most abundant element of an alloy is exchanged for the others.
 
-    Bands are the members' range of plus or minus two calibrated standard deviations; the truth is the oracle's landscape of
+    Bands are 90% intervals by the members' calibrated spread; the truth is the oracle's landscape of
     the known set.
     """
     ground = _ground(problem, known)
@@ -52,9 +53,8 @@ def _section(problem: AlloyProblem, surrogate: AlloySurrogate, ground: Landscape
             rows[high].append(middle + half)
         truth["truth_gibbs"].append(_mixing(problem, ground, lattice, x, temperature)[0])
         truth["truth_stability"].append(_stability(problem, ground, lattice, x, temperature)[0])
-    others = "".join(s for s in elements if fractions.get(s, 0.0) and s != varied)
     return {
-        "title": f"{varied} in {m.candidate.prototype} {others} (proportions of {m.candidate.formula})",
+        "title": f"{varied} in {m.candidate.formula.partition(' ')[2]}",
         "lattice": m.candidate.prototype,
         "x_label": f"fraction of {varied}",
         "x": share,
@@ -106,6 +106,6 @@ def _stability(problem: AlloyProblem, landscape: Landscape, lattice: int, x: np.
 
 
 def _band(samples: np.ndarray, surrogate: AlloySurrogate) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and two calibrated standard deviations [n]."""
+    """Mean and half-width of a 90% interval by the calibrated spread [n]."""
     wide = surrogate.beliefs.doubt.widen(samples, surrogate.beliefs.draws[3])
-    return wide.mean(0), 2 * wide.std(0, ddof=1) if len(wide) > 1 else np.zeros(wide.shape[1])
+    return wide.mean(0), Z_90 * wide.std(0, ddof=1) if len(wide) > 1 else np.zeros(wide.shape[1])

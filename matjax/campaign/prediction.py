@@ -43,7 +43,10 @@ def predicted(surrogate: Surrogate, candidates: Sequence[Candidate], log_utility
     """
     properties = surrogate.properties(candidates)
     columns = {name: summary(samples) for name, samples in properties.samples.items()}
-    columns |= {"utility": summary(np.exp(log_utility)), "log_utility": summary(log_utility)}
+    utility = [
+        {part: min(max(v, 0.0), 1.0) if part in ("low", "high") else v for part, v in one.items()} for one in summary(np.exp(log_utility))
+    ]
+    columns |= {"utility": utility, "log_utility": summary(log_utility)}
     reward = np.asarray(surrogate.reward(candidates), float)
     return [
         {name: column[i] for name, column in columns.items()}

@@ -40,11 +40,23 @@ def demo(
     size = "quick" if quick else "full" if full else "default"
     out = out.with_name(f"{out.name}-{size}") if size != "default" and out == Path("runs/demo") else out
     is_complete = only == "discover" or _stress_test(size, out, seed, fresh, workers)
+    if only is None:
+        _forget()
     if only != "stress-test":
         _discover(size, out, seed, fresh)
     if only is None:
         _say_total(time.perf_counter() - start)
     raise typer.Exit(0 if is_complete else 1)
+
+
+def _forget() -> None:
+    """Lets go of the first act's programs: the second needs none of them, but memory."""
+    import gc
+
+    import jax
+
+    jax.clear_caches()
+    gc.collect()
 
 
 def _stress_test(size: str, out: Path, seed: int, fresh: bool, workers: int | None) -> bool:

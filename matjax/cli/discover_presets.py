@@ -20,7 +20,7 @@ ORACLES = {"laboratory": Laboratory, "lammps": Lammps, "emt": Emt}
 ELEMENTS = {"laboratory": LABORATORY, "lammps": "Al Co Cr Fe Mo Ni V", "emt": "Al Ni Cu Pd Ag"}
 """What a campaign starts with where nobody says; oracles are called by their kind."""
 
-QUICK_ELEMENTS = {"laboratory": "Al Co Cu Ni Pd", "lammps": "Al Co Cr Fe Ni", "emt": "Al Ni Cu Pd Ag"}
+QUICK_ELEMENTS = {"laboratory": "Al Cu Fe Ni Ti", "lammps": "Al Co Cr Fe Ni", "emt": "Al Ni Cu Pd Ag"}
 
 NO_COMPARISON = Comparison(seeds=0, audit=0)
 """With an oracle that measures crystal by crystal, comparisons would cost many times the campaign."""
@@ -48,7 +48,7 @@ def preset(size: str, oracle: str = "laboratory") -> DiscoverConfig:
         batch=4,
         pool=64,
         n_decoration=1,
-        known=KnownSet(binaries=(0.5,), ternaries=0.5, compounds=("L1_2", "B2")),
+        known=KnownSet(binaries=(0.5,), compounds=("L1_2", "B2")),
         learner=GraphLearner(members=2, n_epoch=8, batch_size=default.learner.batch_size),
         n_epoch_more=2,
         proposer=ValueGuided(ValueLearner(batch=64, n_iteration=4)),

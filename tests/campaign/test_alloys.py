@@ -58,7 +58,7 @@ def test_the_known_set_has_the_elements_on_every_lattice_and_few_element_alloys(
     assert pure == {(lattice, s) for lattice in ("fcc", "bcc", "hcp") for s in PROBLEM.elements}
     assert max(len(c.elements) for c in known) == 3
     assert sum(c.prototype == "L1_2" for c in known) == 12, "both ways round, six pairs"
-    assert sum(len(c.elements) == 3 for c in known) == 2, "half of four triples"
+    assert sum(len(c.elements) == 3 for c in known) == 6, "half of four triples, on three lattices"
     forbidden = dataclasses.replace(PROBLEM, space=Alloys("Al Co Cu Ni Pd", forbidden="Pd"))
     assert all("Pd" not in c.elements for c in forbidden.known()) and forbidden.elements == PROBLEM.elements
 
@@ -155,12 +155,12 @@ def test_a_surrogate_is_corrected_where_it_was_measured_and_doubts_elsewhere(tmp
     assert properties.n_sample == 2 and (properties.std("stability") > 0).all() and first.facts["spread_factor"] >= 1
     assert (first.log_utility([EQUAL, OTHER]) <= 0).all()
     assert (first.reward([EQUAL, OTHER]) <= first.log_utility([EQUAL, OTHER]).mean(0) + 1e-9).all(), "pessimistic"
-    assert first.competitors(EQUAL) and first.facts["n_calibration"] == 2
+    assert first.competitors(EQUAL) and first.facts["n_calibration"] == 6
 
     again = learn(PROBLEM, known, 0, tmp_path, jax.random.key(0))  # from the files of the round
     np.testing.assert_allclose(again.properties([EQUAL]).samples["stability"], properties.samples["stability"][:, :1], atol=2e-5)
     second = learn(PROBLEM, {**known, **new}, 1, tmp_path, jax.random.key(1))
-    assert second.facts["n_calibration"] == 2 + len(new), "the batch that was predicted joins the evidence"
+    assert second.facts["n_calibration"] == 6 + len(new), "the batch that was predicted joins the evidence"
     assert second.network.predictor.references.energies == pytest.approx(first.network.predictor.references.energies)
     with pytest.raises(ValueError, match="it belongs to another campaign"):
         learn(PROBLEM, {**{k: m for k, m in known.items() if len(m.candidate.elements) < 3}, **new}, 1, tmp_path, jax.random.key(1))

@@ -35,7 +35,7 @@ def eam_potential(cell, crystals):
 
     @jax.jit
     def potential(scale, displacements):
-        value, (by_position, by_volume) = slope(jnp.asarray(sites, jnp.float32) + displacements, 0.0, scale, stacked)
+        value, (by_position, by_volume) = slope(jnp.asarray(sites, jnp.float32)[None] + displacements, 0.0, scale, stacked)
         return Slopes(value, -by_position / scale[:, None, None], by_volume)
 
     return potential
