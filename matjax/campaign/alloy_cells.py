@@ -94,7 +94,7 @@ class AlloyCells:
         if not pure.any(1).all():
             return self  # the landscape will say which reference is missing
         lowest = np.argmin(np.where(pure, self.energy, np.inf), 1)
-        soft = ~(self.born > SOFT * self.bulk)
+        soft = np.isfinite(self.born) & ~(self.born > SOFT * self.bulk)
         mixed = lambda modulus: np.where(soft, np.exp(self.x @ np.log(modulus[lowest])), modulus)
         return dataclasses.replace(self, bulk=mixed(self.bulk), shear=mixed(self.shear))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,6 +56,7 @@ def learn(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, r
     folder, table = run_dir / "rounds" / f"{round:03d}", problem.table(measured)
     solid = table.select(table.is_solution)
     ground = problem.landscape(table, table.energy[None])
+    _claim(folder, problem, table, key)
     predictor = _ensemble(problem, measured, round, run_dir, key)
     support = _support(problem)
     cells = _remembered(folder / "cells.npz", solid.keys)
@@ -79,6 +81,21 @@ def learn(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, r
         "n_frames": int(sum(len(r.frames.ids) for m in measured.values() for r in m.results if r.frames is not None)),
     }
     return AlloySurrogate(problem, network, beliefs, facts, folder / "predictions.npz")
+
+
+def _claim(folder: Path, problem: AlloyProblem, table: AlloyCells, key: jax.Array) -> None:
+    """Refuses the files of a round that was learned from other settings or measurements.
+
+    Raises:
+      ValueError: If the folder holds another round's files.
+    """
+    digest = hashlib.sha256(repr((problem, jax.random.key_data(key).tolist(), table.keys)).encode())
+    digest.update(np.ascontiguousarray(table.energy).tobytes())
+    mark = folder / "learned_from.txt"
+    if mark.exists() and mark.read_text(encoding="utf-8") != digest.hexdigest():
+        raise ValueError(f"{folder} was learned from other settings or measurements; it belongs to another campaign: choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(digest.hexdigest(), encoding="utf-8")
 
 
 def _ensemble(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, run_dir: Path, key: jax.Array) -> GraphPredictor:
@@ -153,7 +170,7 @@ def _doubt(problem: AlloyProblem, errors: np.ndarray, spreads: np.ndarray) -> Do
     is a floor. What both together miss is the factor.
     """
     if len(errors) < FEWEST:
-        return Doubt(1.0, float(problem.surfaces.enthalpy.noise))
+        return Doubt(problem.pessimism.spread or 1.0, float(problem.surfaces.enthalpy.noise))
     floor = np.sqrt(np.mean(errors[spreads <= np.median(spreads)] ** 2))
     return Doubt(float(problem.pessimism.spread_factor(errors / np.hypot(spreads, floor))), float(floor))
 

@@ -22,11 +22,14 @@ from matjax.thermo import Landscape, RedlichKister, Stability, describe, fit_sur
 from matjax.thermo.solution import basis
 from matjax.types import Candidate, Crystal
 from matjax.uncertainty.novelty import NoveltyScore
-from matjax.value import Properties, density, inflate
+from matjax.value import Properties, density
 from matjax.value.relaxed import Ensemble, Relaxed, relaxed_energies
 
 if TYPE_CHECKING:
     from matjax.campaign.alloys import AlloyProblem
+
+RAW = "raw_stability"
+"""Stability as the members say it, before their spread is widened."""
 
 ROWS = 512
 """Compositions are padded to a multiple of this, so that few shapes are compiled."""
@@ -98,9 +101,17 @@ class Doubt:
     floor: float
 
     def widen(self, samples: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        """Samples [n_member, ...] with that spread; draws [n_member] say where each member stands in what it cannot know."""
-        moved = samples + self.floor * draws.reshape(-1, *(1,) * (samples.ndim - 1))
-        return np.asarray(inflate(moved, self.factor))
+        """Samples [n_member, ...] with exactly that spread.
+
+        Deviations from the mean are stretched; where the members agree to nothing, `draws` [n_member] take their place.
+        """
+        if len(samples) < 2:
+            return samples
+        mean, spread = samples.mean(0), samples.std(0, ddof=1)
+        own = (draws / draws.std(ddof=1)).reshape(-1, *(1,) * (samples.ndim - 1))
+        apart = spread > 1e-6
+        direction = np.where(apart, (samples - mean) / np.where(apart, spread, 1.0), own)
+        return mean + self.factor * np.hypot(spread, self.floor) * direction
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -166,7 +177,7 @@ class AlloySurrogate:
         """Properties with the calibrated spread, one sample per member."""
         self._look_at(candidates)
         rows = [self._seen[c.key] for c in candidates]
-        samples = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0] if name != "novelty"}
+        samples = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0] if name not in ("novelty", RAW)}
         novelty = np.array([row["novelty"] for row in rows])
         notes = tuple({"flagged": bool(far)} for far in novelty > self.beliefs.limit[0])
         return Properties(samples, novelty, notes)
@@ -180,6 +191,13 @@ class AlloySurrogate:
         said, beliefs = self.properties(candidates), self.beliefs
         log_utility = np.asarray(self.problem.utility.log_utility(said.samples))
         return np.asarray(self.problem.pessimism.reward(log_utility, said.novelty, beliefs.limit))
+
+    def single(self, candidates: Sequence[Candidate]) -> np.ndarray:
+        """Log utility by the first network alone: its own stability, moduli without doubt [n]."""
+        said = self.properties(candidates).samples
+        alone = {name: values.mean(0, keepdims=True) for name, values in said.items()}
+        alone["stability"] = np.array([[self._seen[c.key][RAW][0] for c in candidates]])
+        return np.asarray(self.problem.utility.log_utility(alone))[0]
 
     def competitors(self, candidate: Candidate, member: int = 0) -> list[dict[str, Any]]:
         """What a member thinks the candidate would fall apart into."""
@@ -220,7 +238,7 @@ class AlloySurrogate:
         mixing = problem.gibbs_mixing(beliefs.landscape, new, np.asarray(found.gibbs))
         widen = lambda samples: beliefs.doubt.widen(samples, beliefs.draws[3])
         samples = problem.properties(new, widen(np.asarray(found.value)), widen(mixing))
-        samples |= self._moduli(new, mean(relaxed.volume))
+        samples |= self._moduli(new, mean(relaxed.volume)) | {RAW: np.asarray(found.value)}
         novelty = mean(beliefs.novelty.score(relaxed.features))
         for i, candidate in enumerate(new):
             self._seen[candidate.key] = {name: values[:, i] for name, values in samples.items()} | {"novelty": novelty[i]}

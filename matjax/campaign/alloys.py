@@ -37,9 +37,9 @@ class KnownSet:
     """What is measured before the first round: few-element alloys and ordered compounds, the training domains.
 
     Attributes:
-      binaries: Shares of the first element of every pair, on every lattice of the space.
-      ternaries: Share of the equimolar alloys of three elements that are measured, on every lattice of the space. Without them a
-        lattice that nobody looked at may seem to beat every alloy of more elements.
+      binaries: Shares of the first element of every pair, on every lattice: all of them compete, also those that are not proposed.
+      ternaries: Share of the near-equimolar alloys of three elements that are measured, on every lattice. Without them a lattice
+         that nobody looked at may seem to beat every alloy of more elements.
       compounds: Ordered structures of every pair.
       frames: Which configurations of each measurement train the network.
     """
@@ -53,13 +53,13 @@ class KnownSet:
         """Elements on every lattice, binaries, ternaries, compounds."""
         n, found = space.n_site, [solution(lattice, {s: space.n_site}) for s in space.available for lattice in LATTICES]
         for a, b in itertools.combinations(space.available, 2):
-            found += [solution(lattice, {a: round(f * n), b: n - round(f * n)}) for f in self.binaries for lattice in space.lattices]
+            found += [solution(lattice, {a: round(f * n), b: n - round(f * n)}) for f in self.binaries for lattice in LATTICES]
             found += [ordered(name, *pair) for name in self.compounds for pair in _orders(name, a, b)]
         triples = list(itertools.combinations(space.available, 3))
-        for i in np.linspace(0, len(triples) - 1, round(self.ternaries * len(triples))).astype(int):
+        for i in np.linspace(0, len(triples) - 1, round(min(self.ternaries, 1.0) * len(triples))).astype(int):
             shares = dict(zip(triples[i], (n - 2 * (n // 3), n // 3, n // 3), strict=True))
-            found += [solution(lattice, shares) for lattice in space.lattices]
-        return found
+            found += [solution(lattice, shares) for lattice in LATTICES]
+        return list({c.key: c for c in found}.values())
 
 
 def _orders(name: str, a: str, b: str) -> list[tuple[str, str]]:

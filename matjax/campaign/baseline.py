@@ -51,8 +51,7 @@ def run_baseline(
       Per seed, {"proposer", "seed", "utility": [true utility per oracle call, None where it failed]}; shorter than the budget
       where the space is exhausted.
     """
-    start = problem.truth(known)
-    history = tuple((m.candidate, float(start.get(k, {}).get("utility", "nan"))) for k, m in known.items())
+    history = tuple((m.candidate, float("nan")) for m in known.values())
     runs: list[dict[str, float]] = [{} for _ in range(seeds)]  # utility by candidate key, in the order of the calls
     found = {m.candidate.key: m.candidate for m in known.values()}
     value = dict[str, float]()

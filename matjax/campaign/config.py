@@ -11,7 +11,7 @@ from matjax.campaign.ase_oracle import AseOracle, Emt
 from matjax.campaign.lammps_oracle import Lammps
 from matjax.config import spec
 from matjax.simulate.laboratory import Laboratory
-from matjax.thermo import Terms
+from matjax.thermo import Search, Terms
 from matjax.training.learner import GraphLearner
 from matjax.value import (
     Alloys,
@@ -116,4 +116,8 @@ class DiscoverConfig:
         missing = sorted(set(self.space.available) - set(self.oracle.elements))
         if missing:
             raise ValueError(f"the oracle {self.oracle.name} has no {', '.join(missing)}; it knows {' '.join(self.oracle.elements)}")
+        if self.space.max_elements > Search().n_active:
+            raise ValueError(
+                f"space.max_elements is {self.space.max_elements}; stability is searched among at most {Search().n_active} elements"
+            )
         self.utility.check_reachable(self.space.available)

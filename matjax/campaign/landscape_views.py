@@ -9,12 +9,12 @@ import numpy as np
 
 from matjax.campaign.alloy_surrogate import AlloySurrogate
 from matjax.campaign.alloys import AlloyProblem
+from matjax.campaign.prediction import summary
 from matjax.campaign.problem import Measured
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, gibbs_elements, gibbs_solution, stabilities
 
 N_POINT = 21
-Z_90 = 1.645
 TEMPERATURES = (300.0, 600.0, 900.0, 1200.0, 1500.0)
 
 
@@ -106,6 +106,6 @@ def _stability(problem: AlloyProblem, landscape: Landscape, lattice: int, x: np.
 
 
 def _band(samples: np.ndarray, surrogate: AlloySurrogate) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and half-width of a 90% interval by the calibrated spread [n]."""
-    wide = surrogate.beliefs.doubt.widen(samples, surrogate.beliefs.draws[3])
-    return wide.mean(0), Z_90 * wide.std(0, ddof=1) if len(wide) > 1 else np.zeros(wide.shape[1])
+    """Mean and half-width of a 90% interval as the predictions have [n]."""
+    told = summary(surrogate.beliefs.doubt.widen(samples, surrogate.beliefs.draws[3]))
+    return np.array([one["mean"] for one in told]), np.array([(one["high"] - one["low"]) / 2 for one in told])

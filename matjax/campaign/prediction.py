@@ -75,5 +75,5 @@ def prospective(records: Iterable[Record]) -> dict[str, float | int | None]:
         "mae_stability": mean([abs(p["mean"] - t) for p, t in stability]),
         "mae_utility": mean([abs(p["utility"]["mean"] - t["utility"]) for p, t in pairs if t.get("utility") is not None]),
         "rms_z": float(np.sqrt(np.mean(np.square(spread)))) if spread else None,
-        "coverage_90": mean([p["low"] <= t <= p["high"] for p, t in stability]),
+        "coverage_90": mean([p["low"] <= t <= p["high"] for p, t in stability if p["std"] > 0]),
     }

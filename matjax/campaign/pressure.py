@@ -10,7 +10,8 @@ import numpy as np
 
 from matjax.campaign.alloy_surrogate import AlloySurrogate
 from matjax.campaign.alloys import AlloyProblem
-from matjax.campaign.executor import ask
+from matjax.campaign.executor import Task, ask
+from matjax.campaign.measure import checked
 from matjax.campaign.oracle import Oracle
 from matjax.campaign.problem import Measured
 from matjax.keys import generator
@@ -29,7 +30,9 @@ def audit_pool(
     candidates = problem.space.decode(*problem.space.sample_uniform(n, key))
     crystals = [problem.cells(c) for c in candidates]
     said = iter(ask(oracle, [crystal for part in crystals for crystal in part]))
-    pool = [Measured(c, tuple(next(said) for _ in part)) for c, part in zip(candidates, crystals, strict=True)]
+    tasks = [Task(c.key, tuple(part)) for c, part in zip(candidates, crystals, strict=True)]
+    found = [checked(oracle, task, [next(said) for _ in task.crystals]) for task in tasks]
+    pool = [Measured(c, results) for c, results in zip(candidates, found, strict=True)]
     sound = {m.candidate.key: m for m in pool if m.converged}
     truth = problem.truth({**known, **sound}) if sound else {}
     return [(m.candidate, float(truth[k]["log_utility"])) for k, m in sound.items() if k in truth]
@@ -38,17 +41,17 @@ def audit_pool(
 def pressure(surrogate: AlloySurrogate, pool: list[tuple[Candidate, float]], key: jax.Array) -> list[dict[str, Any]]:
     """Best-of-n curves: the log utility that the reward promises of the best of n, and what is true of it.
 
-    `proxy` is the pessimistic reward of the ensemble, `proxy_single` the log utility by one member, with no pessimism. A reward
-    that is gamed promises more and more while the truth falls behind. Interval: 90% over draws of the pool.
+    `proxy` is the pessimistic reward of the ensemble, `proxy_single` the log utility by one network, with no pessimism. A reward
+    that is gamed promises more and more while the truth falls behind. Draws are with replacement; the interval holds 90% of them.
     """
     if len(pool) < 2:
         return []
     candidates, truth = [c for c, _ in pool], np.array([t for _, t in pool])
-    proxy, single = surrogate.reward(candidates), surrogate.log_utility(candidates)[0]
-    rng, rows, n = generator(key), [], 1
-    sizes = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n <= len(pool)]
+    proxy, single = surrogate.reward(candidates), surrogate.single(candidates)
+    rng, rows = generator(key), []
+    sizes = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n <= len(pool) // 2]
     for n in sizes:
-        drawn = np.stack([rng.choice(len(pool), n, replace=False) for _ in range(N_DRAW)])
+        drawn = rng.integers(0, len(pool), (N_DRAW, n))
         best = drawn[np.arange(N_DRAW), np.argmax(proxy[drawn], 1)]
         alone = drawn[np.arange(N_DRAW), np.argmax(single[drawn], 1)]
         rows.append(

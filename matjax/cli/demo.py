@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -39,24 +41,39 @@ def demo(
     start = time.perf_counter()
     size = "quick" if quick else "full" if full else "default"
     out = out.with_name(f"{out.name}-{size}") if size != "default" and out == Path("runs/demo") else out
-    is_complete = only == "discover" or _stress_test(size, out, seed, fresh, workers)
     if only is None:
-        _forget()
-    if only != "stress-test":
+        flags = [flag for flag, is_on in (("--quick", quick), ("--full", full), ("--fresh", fresh)) if is_on]
+        flags += [] if workers is None else ["--workers", str(workers)]
+        raise typer.Exit(_both(["--out", str(out), "--seed", str(seed), *flags], start))
+    if only == "discover":
         _discover(size, out, seed, fresh)
-    if only is None:
-        _say_total(time.perf_counter() - start)
-    raise typer.Exit(0 if is_complete else 1)
+        raise typer.Exit(0)
+    raise typer.Exit(0 if _stress_test(size, out, seed, fresh, workers) else 1)
 
 
-def _forget() -> None:
-    """Lets go of the first act's programs: the second needs none of them, but memory."""
-    import gc
+def _both(arguments: list[str], start: float) -> int:
+    """One act after the other, each in a process of its own, so that the second need not carry the memory of the first.
 
-    import jax
+    Returns:
+      Exit code: 1 if rows of the first act are unfinished; another act's own code if it failed or was interrupted.
+    """
+    codes = []
+    for act in ACTS:
+        codes.append(play(["--only", act, *arguments]))
+        if codes[-1] not in (0, 1):
+            return codes[-1]
+    _say_total(time.perf_counter() - start)
+    return max(codes)
 
-    jax.clear_caches()
-    gc.collect()
+
+def play(arguments: list[str]) -> int:
+    """`matjax demo` with these arguments in a process of its own; returns its exit code."""
+    child = subprocess.Popen([sys.executable, "-m", "matjax.cli.main", "demo", *arguments])
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:  # the terminal told the child too; it says what it has kept
+            continue
 
 
 def _stress_test(size: str, out: Path, seed: int, fresh: bool, workers: int | None) -> bool:
@@ -93,6 +110,5 @@ def _discover(size: str, out: Path, seed: int, fresh: bool) -> None:
 
 
 def _say_total(seconds: float) -> None:
-    from matjax.cli.session import peak_memory
-
-    typer.echo(f"both acts: {seconds:.0f} s, peak memory {peak_memory():.2f} GiB")
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
+    typer.echo(f"both acts: {seconds:.0f} s, peak memory {largest:.2f} GiB")

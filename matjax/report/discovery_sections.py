@@ -22,7 +22,7 @@ DISCOVERY_SECTIONS = (
         "Does the reward still mean what it says?",
         "The harder one optimises a predicted reward, the more one selects its errors. Each point takes the best of n candidates by the "
         "proxy, from a pool whose truth {oracle} knows: dashed is what the proxy promises, solid what the chosen one is worth, shaded the "
-        "gap. Left, the pessimistic ensemble that matjax optimises; bars are 90% intervals of the truth. Right, a single model without "
+        "gap. Left, the pessimistic ensemble that matjax optimises; bars hold 90% of the draws. Right, a single model without "
         "pessimism, with the ensemble’s truth as a thin line. Trustworthy is a solid line that keeps rising and a promise not above it.",
         "Proxy and truth against optimisation pressure",
         "an audit of proxy against truth",
@@ -55,7 +55,7 @@ DISCOVERY_SECTIONS = (
         "Left: Gibbs energy of mixing relative to the unmixed elements, cold to hot. A curve that bends upwards in the middle "
         "means that the alloy separates. Right: stability, the Gibbs energy minus the lowest of any mixture of the other phases"
         " considered; where it is below zero the solution is stable at that temperature. Bands hold 90% of the ensemble; dots, "
-        "where drawn, are {oracle}.",
+        "where drawn, are the landscape of the known set by {oracle}.",
         "Energy against composition at several temperatures",
         "mixing energies",
         "pair",

@@ -94,10 +94,11 @@ def _best(discovery: Discovery) -> str:
 
 
 def _found(discovery: Discovery) -> str:
-    known = [row["stability"] for row in discovery.measured if row.get("stability") is not None]
+    known = [row for row in discovery.measured if row.get("stability") is not None]
     if not known:
         return ""
-    n, failed = sum(value < 0 for value in known), len(discovery.failed)
+    resists = lambda row: row.get("born") is None or row["born"] > 0
+    n, failed = sum(row["stability"] < 0 and resists(row) for row in known), len(discovery.failed)
     lost = f"; {failed} gave no answer" if failed else ""
     return f"Of {_calls(len(discovery.calls))}, {n or 'none'} found an alloy that is stable{lost}."
 

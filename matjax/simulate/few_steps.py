@@ -82,8 +82,10 @@ def few_steps(potential: Potential, template: Template, scale: jax.Array, bulk_m
             largest = jnp.max(jnp.linalg.norm(slopes.forces, axis=-1), axis=1)
             return FewSteps(slopes.energy - left, now, moved, left / n_atom, largest)
         longest = jnp.max(jnp.linalg.norm(go, axis=-1), axis=1) / now
-        go = go * jnp.minimum(1.0, LONGEST / jnp.maximum(longest, 1e-9))[:, None, None]
+        clip = jnp.minimum(1.0, LONGEST / jnp.maximum(longest, 1e-9))
+        go, soft_moved = go * clip[:, None, None], soft_moved * clip
         grow = jnp.clip(soft_swelled * swell, -WIDEST, WIDEST)
+        soft_swelled = jnp.where(swell == 0, soft_swelled, grow / jnp.where(swell == 0, 1.0, swell))
         last = (slopes, go, grow)
         moved, swelled = moved + go / now[:, None, None], swelled + grow
     raise ValueError(f"n_step is {n_step}; at least one evaluation is needed")

@@ -42,7 +42,7 @@ def test_prospective_figures_by_hand():
     assert found["n_compared"] == 3
     assert found["mae_stability"] == pytest.approx(0.2) and found["mae_utility"] == pytest.approx(0.25)
     assert found["rms_z"] == pytest.approx(np.sqrt((1 + 9) / 2))  # what has no spread has no z
-    assert found["coverage_90"] == pytest.approx(1 / 3)
+    assert found["coverage_90"] == pytest.approx(1 / 2)  # nor an interval
 
 
 def test_nothing_to_compare_is_none():

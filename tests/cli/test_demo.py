@@ -30,6 +30,7 @@ def acts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path, dict[str, Any
 
     monkeypatch.setattr(session, "run_stress_test", stress_test)
     monkeypatch.setattr(discover_session, "run_discovery", campaign)
+    monkeypatch.setattr("matjax.cli.demo.play", lambda arguments: demo(*arguments))  # in this process, where nothing is run
     return played
 
 
@@ -71,6 +72,20 @@ def test_sizes_go_to_folders_of_their_own(acts, tmp_path: Path, monkeypatch: pyt
     demo("--only", "discover", "--full")
     assert [out for _, out, _ in acts] == [Path("runs/demo-quick"), Path("runs/demo-quick/discovery"), Path("runs/demo-full/discovery")]
     assert acts[-1][2]["settings"] == preset("default")
+
+
+@pytest.mark.parametrize("code", [2, 3, 130])
+def test_an_act_that_fails_ends_the_play(code: int, acts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("matjax.cli.demo.play", lambda arguments: asked.append(arguments) or code)
+    assert demo("--out", str(tmp_path / "demo")) == code and len(asked) == 1
+
+
+def test_an_act_has_a_process_of_its_own(tmp_path: Path) -> None:
+    from matjax.cli.demo import play
+
+    assert play(["--only", "third", "--out", str(tmp_path / "demo")]) == 2
+    assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.parametrize(("arguments", "said"), [(["--only", "third"], "stress-test or discover"), (["--quick", "--full"], "choose one")])
