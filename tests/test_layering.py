@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "matjax"
-HUB = ("types", "units", "keys", "config", "toml", "override")
+HUB = ("types", "units", "keys", "config", "toml", "override", "interrupt")
 ROOMS = (
     "data",
     "graph",

@@ -12,9 +12,7 @@ import errno
 import hashlib
 import json
 import os
-import signal
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +21,7 @@ from typing import Any
 from matjax import __version__
 from matjax.campaign.codec import encode
 from matjax.campaign.lock import lock
+from matjax.interrupt import interrupt_afterwards
 from matjax.types import Candidate, Result
 
 FILE = "campaign.sqlite"
@@ -75,7 +74,7 @@ class Store:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing; ctrl-C waits until it is over."""
-        with _interrupt_afterwards():
+        with interrupt_afterwards():
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
                 yield self.connection
@@ -263,19 +262,3 @@ def _cannot_write(run_dir: Path, error: Exception) -> str:
         f"{run_dir / FILE} cannot be written ({error}). Everything measured so far is kept: make room on the disk "
         "(or give the folder back its rights), then resume with the same command"
     )
-
-
-@contextlib.contextmanager
-def _interrupt_afterwards() -> Iterator[None]:
-    """Lets ctrl-C wait until a transaction is over (in the main thread; elsewhere signals do not arrive)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if came:
-        raise KeyboardInterrupt

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import signal
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from matjax.interrupt import interrupt_afterwards
 from matjax.training.step import Member
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # orbax narrates every save
@@ -27,22 +24,6 @@ def save_state(run_dir: Path, members: Member, best: Any, history: list[dict[str
         args = ocp.args.Composite(state=ocp.args.StandardSave(tree), history=ocp.args.JsonSave({"settings": settings, "epochs": history}))
         manager.save(len(history), args=args)
         manager.wait_until_finished()
-
-
-@contextlib.contextmanager
-def interrupt_afterwards() -> Iterator[None]:
-    """Lets ctrl-C wait until a save is complete (in the main thread; elsewhere signals do not arrive)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if came:
-        raise KeyboardInterrupt
 
 
 def load_state(run_dir: Path, members: Member, best: Any, settings: str) -> tuple[Member, Any, list[dict[str, float]]] | None:

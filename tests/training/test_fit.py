@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
+from matjax.interrupt import interrupt_afterwards
 from matjax.training import AdamW
-from matjax.training.state import interrupt_afterwards
 
 KEY = jax.random.key(0)
 
