@@ -204,7 +204,7 @@ def _known(y: ArrayLike) -> np.ndarray:
     if isinstance(y, Tracer):
         return np.ones(y.shape[-1:], bool)
     finite = np.isfinite(np.asarray(y))
-    return np.logical_and.reduce(finite.reshape(-1, finite.shape[-1]), axis=0)
+    return np.logical_and.reduce(finite, axis=tuple(range(finite.ndim - 1)))
 
 
 def _nothing(n_element: int, solutions: Points) -> Points:
