@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ def learn(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, r
     folder, table = run_dir / "rounds" / f"{round:03d}", problem.table(measured)
     solid = table.select(table.is_solution)
     ground = problem.landscape(table, table.energy[None])
-    _claim(folder, problem, table, key)
+    claim(folder, problem, table, key)
     predictor = _ensemble(problem, measured, round, run_dir, key)
     support = _support(problem)
     cells = _remembered(folder / "cells.npz", solid.keys)
@@ -83,7 +84,7 @@ def learn(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, r
     return AlloySurrogate(problem, network, beliefs, facts, folder / "predictions.npz")
 
 
-def _claim(folder: Path, problem: AlloyProblem, table: AlloyCells, key: jax.Array) -> None:
+def claim(folder: Path, problem: AlloyProblem, table: AlloyCells, key: jax.Array) -> None:
     """Refuses the files of a round that was learned from other settings or measurements.
 
     Raises:
@@ -95,7 +96,9 @@ def _claim(folder: Path, problem: AlloyProblem, table: AlloyCells, key: jax.Arra
     if mark.exists() and mark.read_text(encoding="utf-8") != digest.hexdigest():
         raise ValueError(f"{folder} was learned from other settings or measurements; it belongs to another campaign: choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(digest.hexdigest(), encoding="utf-8")
+    partial = mark.with_name(f".{mark.name}.partial")  # a mark cut short by a kill would lock the campaign out of its own folder
+    partial.write_text(digest.hexdigest(), encoding="utf-8")
+    os.replace(partial, mark)
 
 
 def _ensemble(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, run_dir: Path, key: jax.Array) -> GraphPredictor:
@@ -193,9 +196,9 @@ def _believe(
 ) -> Beliefs:
     """What the members make of the measurements; the table ends with the support, of which they said `support`; see `Beliefs`."""
     correction = _correction(problem, solid, network.enthalpy)
-    n_member, n_support = support.shape
+    n_member, first = len(support), len(table) - support.shape[1]
     enthalpy = np.tile(table.energy, (n_member, 1))
-    enthalpy[:, -n_support:] = support + correction.at(table.lattice[-n_support:], table.x[-n_support:])
+    enthalpy[:, first:] = support + correction.at(table.lattice[first:], table.x[first:])
     floor = problem.surfaces
     log = lambda values, least: np.log(np.maximum(values, least))
     modulus = lambda values, least: curves(solid.lattice, solid.x, log(values, least), problem.surfaces.log_modulus)

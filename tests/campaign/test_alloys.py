@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from matjax.campaign.alloy_cells import SOFT, compositions
-from matjax.campaign.alloy_learning import learn
+from matjax.campaign.alloy_cells import SOFT, AlloyCells, compositions
+from matjax.campaign.alloy_learning import claim, learn
 from matjax.campaign.alloys import AlloyProblem, KnownSet, name_of
 from matjax.campaign.problem import Measured
 from matjax.nn import Equivariant
@@ -140,6 +140,17 @@ def test_a_missing_reference_is_named():
     without = {k: m for k, m in known.items() if m.candidate != solution("hcp", {"Ni": 20})}
     with pytest.raises(ValueError, match="no reference energy of Ni on hcp"):
         PROBLEM.truth({**without, **new})
+
+
+def test_the_files_of_a_round_belong_to_what_it_was_learned_from(tmp_path: Path):
+    cells = AlloyCells.unmeasured(PROBLEM.elements, [EQUAL], PROBLEM.cells(EQUAL))
+    claim(tmp_path, PROBLEM, cells, jax.random.key(0))
+    claim(tmp_path, PROBLEM, cells, jax.random.key(0))
+    assert [path.name for path in tmp_path.iterdir()] == ["learned_from.txt"], "nothing half written is left"
+    colder, other = dataclasses.replace(PROBLEM, temperature=900.0), dataclasses.replace(cells, energy=np.array([-4.0]))
+    for settings in ((colder, cells, jax.random.key(0)), (PROBLEM, other, jax.random.key(0)), (PROBLEM, cells, jax.random.key(1))):
+        with pytest.raises(ValueError, match="learned from other settings or measurements"):
+            claim(tmp_path, *settings)
 
 
 @pytest.mark.slow
