@@ -351,26 +351,41 @@ Array = Any  # NumPy while a batch is packed, a JAX array from then on
 
 
 class Nodes(NamedTuple):
-    """Per atom. numbers [n_node]; forces [n_node, 3] in eV/Å, zero where unlabelled; mask [n_node] is False on padding."""
+    """Per atom.
+
+    numbers [n_node]; forces [n_node, 3] in eV/Å, zero where unlabelled; mask [n_node] is False on padding; targets
+    {head: [n_node, ...]}: labels of heads that answer per atom, zero where unlabelled.
+    """
 
     numbers: Array
     forces: Array
     mask: Array
+    targets: Mapping[str, Array] = {}
 
 
 class Edges(NamedTuple):
-    """Per directed neighbour pair. vectors [n_edge, 3] in Å: receiver - sender + image @ lattice."""
+    """Per directed neighbour pair; edges i -> j and j -> i through the same image are one undirected pair.
+
+    vectors [n_edge, 3] in Å: receiver - sender + image @ lattice; pair [n_edge]: the undirected pair of each edge; first
+    [n_edge / 2]: one edge of each pair. Both are None in graphs that were built without: what depends on lengths alone is
+    then worked out per edge instead of per pair.
+    """
 
     vectors: Array
+    pair: Array | None = None
+    first: Array | None = None
 
 
 class Globals(NamedTuple):
-    """Per crystal of a packed batch; every array is [n_graph] but stress [n_graph, 3, 3].
+    """Per crystal of a packed batch; every array is [n_graph] but stress [n_graph, 3, 3] and the labels of heads.
 
     energy: label in eV above the references (see thermo.references), zero where unlabelled; has_energy, has_forces,
     has_stress: 1.0 where labelled; stress: eV/Å³; volume: Å³, 1 on padding; domain: integer domain, 0 on padding;
     held_from: bit m is set where ensemble member m must not train on this crystal (cross-fitting over domains);
-    weight: sample weight; index: row in the data set that was packed, -1 on padding; mask: False on padding.
+    weight: sample weight; index: row in the data set that was packed, -1 on padding; mask: False on padding; fidelity:
+    integer level of theory that the answer is conditioned on; charge: a total-charge-like number that it is conditioned on;
+    targets {head: [n_graph, ...]}: labels of heads that answer per crystal, zero where unlabelled; has {head: [n_graph]}: 1.0
+    where a head (per crystal or per atom) is labelled.
     """
 
     energy: Array
@@ -384,6 +399,10 @@ class Globals(NamedTuple):
     weight: Array
     index: Array
     mask: Array
+    fidelity: Array
+    charge: Array
+    targets: Mapping[str, Array] = {}
+    has: Mapping[str, Array] = {}
 
 
 if TYPE_CHECKING:
@@ -407,7 +426,8 @@ class Output(NamedTuple):
 
     energy: [n_graph] eV above the references; log_variance: [n_graph] log of the variance of energy per atom, in units
     of the model's scale squared, or None; features: [n_graph, n_feature] pooled invariants (what penalties and novelty
-    look at); forces: [n_node, 3] eV/Å or None; stress: [n_graph, 3, 3] eV/Å³ or None.
+    look at); forces: [n_node, 3] eV/Å or None; stress: [n_graph, 3, 3] eV/Å³ or None; heads: what further heads say,
+    {name: [n_graph, ...] or [n_node, ...]}, in the units of their labels.
     """
 
     energy: jax.Array
@@ -415,6 +435,7 @@ class Output(NamedTuple):
     features: jax.Array
     forces: jax.Array | None = None
     stress: jax.Array | None = None
+    heads: Mapping[str, jax.Array] = {}
 
 
 class Outcome(NamedTuple):

@@ -180,7 +180,7 @@ def _evidence(crystal: Crystal, atoms: Atoms, n_step: int) -> dict[str, float]:
 def _min_distance(crystal: Crystal) -> float:
     """Distance of the nearest two atoms (or images), Å: the search widens until it finds a pair."""
     reach = 1.5 * (crystal.volume / len(crystal)) ** (1 / 3)
-    while not len(vectors := neighbours(crystal, reach)[2]):
+    while not len(vectors := neighbours(crystal, reach).vectors):
         reach *= 2
     return float(np.linalg.norm(vectors, axis=1).min())
 

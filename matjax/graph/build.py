@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -20,6 +20,10 @@ def to_graph(
     domain: int = 0,
     held_from: int = 0,
     index: int = 0,
+    fidelity: int = 0,
+    charge: float = 0.0,
+    targets: Mapping[str, np.ndarray] = {},
+    atom_targets: Mapping[str, np.ndarray] = {},
 ) -> Graph:
     """The graph of one crystal: atoms are nodes, neighbours within the cutoff are edges.
 
@@ -32,11 +36,15 @@ def to_graph(
       domain: Integer domain.
       held_from: Bit m is set where ensemble member m must not train on this crystal.
       index: Row of the crystal in its data set.
+      fidelity: Integer level of theory that the answer is conditioned on.
+      charge: Total-charge-like number that the answer is conditioned on.
+      targets: {head: label} of heads that answer per crystal, any shape; NaN where unlabelled.
+      atom_targets: {head: [n_atom, ...]} of heads that answer per atom; NaN where unlabelled.
 
     Returns:
       A graph of NumPy arrays (float32, int32), edges sorted by receiver.
     """
-    senders, receivers, vectors = neighbours(crystal, cutoff)
+    found = neighbours(crystal, cutoff)
     has_forces = forces is not None and bool(np.isfinite(forces).all())
     has_stress = stress is not None and bool(np.isfinite(stress).all())
     n_atom = len(crystal)
@@ -46,10 +54,11 @@ def to_graph(
             numbers=np.asarray(crystal.numbers, np.int32),
             forces=np.asarray(forces if has_forces else np.zeros((n_atom, 3)), np.float32),
             mask=np.ones(n_atom, bool),
+            targets={name: _filled(value) for name, value in atom_targets.items()},
         ),
-        edges=Edges(vectors=vectors.astype(np.float32)),
-        senders=senders,
-        receivers=receivers,
+        edges=Edges(found.vectors.astype(np.float32), found.pair, found.first),
+        senders=found.senders,
+        receivers=found.receivers,
         globals=Globals(
             energy=row(energy if np.isfinite(energy) else 0.0),
             has_energy=row(np.isfinite(energy)),
@@ -62,10 +71,20 @@ def to_graph(
             weight=row(1.0),
             index=row(index, "int32"),
             mask=row(True, "bool"),
+            fidelity=row(fidelity, "int32"),
+            charge=row(charge),
+            targets={name: _filled(value)[None] for name, value in targets.items()},
+            has={name: row(np.isfinite(value).all()) for name, value in {**targets, **atom_targets}.items()},
         ),
         n_node=row(n_atom, "int32"),
-        n_edge=row(len(senders), "int32"),
+        n_edge=row(len(found.senders), "int32"),
     )
+
+
+def _filled(label: np.ndarray) -> np.ndarray:
+    """A label as float32, all zero where any of it is absent."""
+    label = np.asarray(label, np.float32)
+    return label if np.isfinite(label).all() else np.zeros_like(label)
 
 
 def to_graphs(crystals: Sequence[Crystal], *, cutoff: float) -> list[Graph]:

@@ -60,12 +60,22 @@ def pack(graphs: Sequence[Graph], shape: Shape, *, cutoff: float) -> Graph:
     free = Shape(shape.n_node - n_node.sum(), shape.n_edge - n_edge.sum(), shape.n_graph - len(graphs))
     if free.n_node < 1 or free.n_edge < 0 or free.n_graph < 1:
         raise ValueError(f"{len(graphs)} crystals with {n_node.sum()} atoms and {n_edge.sum()} edges do not fit {shape}")
-    offset = np.concatenate([[0], np.cumsum(n_node)[:-1]]).astype(np.int32)
-    pad = _padding(free, shape.n_node - 1, 2.0 * cutoff)
+    if shape.n_edge % 2:
+        raise ValueError(f"{shape} has an odd number of edges; edges come in pairs")
+    pad = _padding(free, shape.n_node - 1, 2.0 * cutoff, graphs[0])
     parts = [*graphs, pad]
-    joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *[p._replace(senders=None, receivers=None) for p in parts])
-    shifted = lambda name: np.concatenate([getattr(g, name) + o for g, o in zip(graphs, offset, strict=True)] + [getattr(pad, name)])
-    return joined._replace(senders=shifted("senders"), receivers=shifted("receivers"))
+    before = lambda sizes: np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)  # what stands before each part
+    node, edge = before(n_node), before(n_edge)
+    node[-1] = 0  # the padding's ends are counted from the start of the batch
+    shifted = lambda offset, *arrays: np.concatenate([a + o for a, o in zip(arrays, offset, strict=True)])
+    bare = [p._replace(senders=None, receivers=None, edges=Edges(p.edges.vectors)) for p in parts]
+    joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *bare)
+    edges = joined.edges
+    if pad.edges.pair is not None:
+        pair, first = (shifted(o, *(getattr(p.edges, k) for p in parts)) for o, k in ((edge // 2, "pair"), (edge, "first")))
+        edges = Edges(joined.edges.vectors, pair, first)
+    senders, receivers = (shifted(node, *(getattr(p, k) for p in parts)) for k in ("senders", "receivers"))
+    return joined._replace(senders=senders, receivers=receivers, edges=edges)
 
 
 def batches(graphs: Sequence[Graph], shape: Shape, *, cutoff: float, order: Iterable[int] | None = None) -> Iterator[Graph]:
@@ -85,14 +95,22 @@ def batches(graphs: Sequence[Graph], shape: Shape, *, cutoff: float, order: Iter
         yield pack(todo, shape, cutoff=cutoff)
 
 
-def _padding(free: Shape, node: int, length: float) -> Graph:
-    """A graph of `free.n_graph` padding crystals; the first owns all padding atoms and edges."""
+def _padding(free: Shape, node: int, length: float, like: Graph) -> Graph:
+    """A graph of `free.n_graph` padding crystals with the parts of `like`; the first owns all padding atoms and edges."""
     n, e, g = free
+    blank = lambda count, labels: {k: np.zeros((count, *v.shape[1:]), v.dtype) for k, v in labels.items()}
+    edge = np.arange(e, dtype=np.int32)
     first = lambda value: np.concatenate([[value], np.zeros(g - 1)]).astype(np.int32)
     zeros = lambda dtype="float32": np.zeros(g, dtype)
     return Graph(
-        nodes=Nodes(numbers=np.zeros(n, np.int32), forces=np.zeros((n, 3), np.float32), mask=np.zeros(n, bool)),
-        edges=Edges(vectors=np.tile(np.array([[length, 0.0, 0.0]], np.float32), (e, 1))),
+        nodes=Nodes(
+            numbers=np.zeros(n, np.int32), forces=np.zeros((n, 3), np.float32), mask=np.zeros(n, bool), targets=blank(n, like.nodes.targets)
+        ),
+        edges=Edges(
+            vectors=np.tile(np.array([[length, 0.0, 0.0]], np.float32), (e, 1)),
+            pair=None if like.edges.pair is None else edge // 2,
+            first=None if like.edges.pair is None else edge[::2],
+        ),
         senders=np.full(e, node, np.int32),
         receivers=np.full(e, node, np.int32),
         globals=Globals(
@@ -107,6 +125,10 @@ def _padding(free: Shape, node: int, length: float) -> Graph:
             weight=zeros(),
             index=np.full(g, -1, np.int32),
             mask=zeros("bool"),
+            fidelity=zeros("int32"),
+            charge=zeros(),
+            targets=blank(g, like.globals.targets),
+            has=blank(g, like.globals.has),
         ),
         n_node=first(n),
         n_edge=first(e),

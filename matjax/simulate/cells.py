@@ -104,7 +104,7 @@ def _shell_pairs(lattice: str) -> tuple[np.ndarray, ...]:
     """Per shell, how often each site sees each other site [n_site, n_site]."""
     cell = representative_cell(lattice)
     crystal = Crystal(cell.vectors, cell.frac_coords @ cell.vectors, np.ones(len(cell), int))
-    senders, receivers, vectors = neighbours(crystal, SHELLS[-1])
+    senders, receivers, vectors, *_ = neighbours(crystal, SHELLS[-1])
     length, inner, found = np.linalg.norm(vectors, axis=1), 0.0, []
     for outer in SHELLS:
         pairs = np.zeros((len(cell), len(cell)))

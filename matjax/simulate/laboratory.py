@@ -247,7 +247,7 @@ def _objection(crystal: Crystal) -> str:
 def _min_distance(crystal: Crystal) -> float:
     """Distance of the nearest two atoms (or images), Å: the search widens until it finds a pair."""
     reach = 1.2 * (crystal.volume / len(crystal)) ** (1 / 3)
-    while not len(vectors := neighbours(crystal, reach)[2]):
+    while not len(vectors := neighbours(crystal, reach).vectors):
         reach *= 1.5
     return float(np.sqrt(np.square(vectors).sum(1).min()))
 

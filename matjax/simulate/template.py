@@ -16,7 +16,8 @@ from matjax.types import Crystal, Edges, Globals, Graph, Nodes
 class Template(NamedTuple):
     """The neighbours of every site of a prototype, lengths in nearest-neighbour distances.
 
-    vectors [n_edge, 3]; senders, receivers [n_edge] int32, sorted by receiver; volume: of the cell; response
+    vectors [n_edge, 3]; senders, receivers [n_edge] int32, sorted by receiver; pair [n_edge], first [n_edge / 2] as in
+    `types.Edges`; volume: of the cell; response
     [3 n_atom, 3 n_atom]: displacements under unit forces when nearest (and, in bcc, second) neighbours are joined by unit
     springs, translations left out.
     """
@@ -24,6 +25,8 @@ class Template(NamedTuple):
     vectors: jax.Array
     senders: jax.Array
     receivers: jax.Array
+    pair: jax.Array
+    first: jax.Array
     volume: jax.Array
     response: jax.Array
 
@@ -41,11 +44,13 @@ def template(cell: Prototype, reach: float) -> Template:
       reach: Longest pair, in nearest-neighbour distances: the network's cutoff over the smallest distance that will occur.
     """
     crystal = Crystal(cell.vectors, cell.frac_coords @ cell.vectors, np.ones(len(cell), int))
-    senders, receivers, vectors = neighbours(crystal, reach)
+    found = neighbours(crystal, reach)
     return Template(
-        vectors=jnp.asarray(vectors, jnp.float32),
-        senders=jnp.asarray(senders),
-        receivers=jnp.asarray(receivers),
+        vectors=jnp.asarray(found.vectors, jnp.float32),
+        senders=jnp.asarray(found.senders),
+        receivers=jnp.asarray(found.receivers),
+        pair=jnp.asarray(found.pair),
+        first=jnp.asarray(found.first),
         volume=jnp.float32(crystal.volume),
         response=jnp.asarray(_spring_response(crystal), jnp.float32),
     )
@@ -67,13 +72,13 @@ def decorate(template: Template, numbers: jax.Array, scale: jax.Array, displacem
     n_edge = template.senders.shape[0]
     moved = displacements[:, template.receivers] - displacements[:, template.senders]
     vectors = scale[:, None, None] * (template.vectors[None] + moved)
-    offset = jnp.arange(b, dtype=jnp.int32)[:, None] * n_atom
+    shifted = lambda index, step: (index[None] + jnp.arange(b, dtype=jnp.int32)[:, None] * step).reshape(-1)
     zeros, ones = jnp.zeros(b, jnp.float32), jnp.ones(b, jnp.float32)
     return Graph(
         nodes=Nodes(numbers.reshape(-1).astype(jnp.int32), jnp.zeros((b * n_atom, 3), jnp.float32), jnp.ones(b * n_atom, bool)),
-        edges=Edges(vectors.reshape(-1, 3)),
-        senders=(template.senders[None] + offset).reshape(-1),
-        receivers=(template.receivers[None] + offset).reshape(-1),
+        edges=Edges(vectors.reshape(-1, 3), shifted(template.pair, n_edge // 2), shifted(template.first, n_edge)),
+        senders=shifted(template.senders, n_atom),
+        receivers=shifted(template.receivers, n_atom),
         globals=Globals(
             energy=zeros,
             has_energy=zeros,
@@ -86,6 +91,8 @@ def decorate(template: Template, numbers: jax.Array, scale: jax.Array, displacem
             weight=ones,
             index=jnp.arange(b, dtype=jnp.int32),
             mask=jnp.ones(b, bool),
+            fidelity=jnp.zeros(b, jnp.int32),
+            charge=zeros,
         ),
         n_node=jnp.full(b, n_atom, jnp.int32),
         n_edge=jnp.full(b, n_edge, jnp.int32),
@@ -94,7 +101,7 @@ def decorate(template: Template, numbers: jax.Array, scale: jax.Array, displacem
 
 def _spring_response(crystal: Crystal) -> np.ndarray:
     """Pseudo-inverse [3n, 3n] of the unit spring network of near neighbours (up to 1.2 nearest-neighbour distances)."""
-    senders, receivers, vectors = neighbours(crystal, 1.2)
+    senders, receivers, vectors, *_ = neighbours(crystal, 1.2)
     n = len(crystal)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     bond = unit[:, :, None] * unit[:, None, :]

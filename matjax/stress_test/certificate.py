@@ -217,7 +217,7 @@ def structure_descriptors(crystal: Crystal) -> np.ndarray:
     """
     n_atom = len(crystal)
     length = (crystal.volume / n_atom) ** (1 / 3)
-    _, receivers, vectors = neighbours(crystal, min(_RADIUS * length, 12.0))
+    _, receivers, vectors, *_ = neighbours(crystal, min(_RADIUS * length, 12.0))
     vectors = vectors / length
     distance = np.linalg.norm(vectors, axis=1)
     unit = vectors / distance[:, None]

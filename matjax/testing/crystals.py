@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from matjax.graph import neighbours, to_graph
-from matjax.types import Crystal, Edges, Graph
+from matjax.types import Crystal, Graph
 
 SPREAD = 1.0
 """Å by which the cells of random crystals are distorted."""
@@ -17,7 +17,7 @@ def random_crystal(random: np.random.Generator, numbers: tuple[int, ...], pbc: t
     lattice = size * np.eye(3) + SPREAD * random.uniform(-0.5, 0.5, (3, 3))
     while True:
         crystal = Crystal(lattice, random.uniform(size=(len(numbers), 3)) @ lattice, np.array(numbers), np.array(pbc))
-        if not len(neighbours(crystal, 1.5)[0]):
+        if not len(neighbours(crystal, 1.5).senders):
             return crystal
 
 
@@ -31,5 +31,5 @@ def random_rotation(random: np.random.Generator) -> np.ndarray:
 def to_double_graph(crystal: Crystal, cutoff: float) -> Graph:
     """The graph of a crystal with edge vectors and volume in float64, for laws that hold to many digits."""
     graph = to_graph(crystal, cutoff=cutoff)
-    vectors = Edges(neighbours(crystal, cutoff)[2])
-    return graph._replace(edges=vectors, globals=graph.globals._replace(volume=np.array([crystal.volume])))
+    vectors = neighbours(crystal, cutoff).vectors
+    return graph._replace(edges=graph.edges._replace(vectors=vectors), globals=graph.globals._replace(volume=np.array([crystal.volume])))

@@ -113,7 +113,7 @@ def _scene(random: np.random.Generator, irreps_in: str) -> Scene:
     graph = to_double_graph(random_crystal(random, (8, 22, 26, 16, 3)), CUTOFF)
     n_atom, n_edge = len(graph.nodes.mask), len(graph.senders)
     n_node = n_atom + N_PAD
-    packed = pack([graph], Shape(n_node, n_edge + N_PAD, 2), cutoff=CUTOFF)
+    packed = pack([graph], Shape(n_node, n_edge + 2 * N_PAD, 2), cutoff=CUTOFF)
     features = {ir: random.normal(size=(n_node, 2 * degree(ir) + 1, c)) for ir, c in channels(irreps_in).items()}
     return Scene(features, random.normal(size=(n_node, N_EMBEDDING)), packed)
 
@@ -133,7 +133,9 @@ def _permuted(scene: Scene, order: np.ndarray) -> Scene:
     place = np.argsort(order).astype(np.int32)
     senders, receivers = place[scene.graph.senders], place[scene.graph.receivers]
     sort = np.argsort(receivers, kind="stable")
-    graph = scene.graph._replace(senders=senders[sort], receivers=receivers[sort])
+    edges = scene.graph.edges
+    edges = edges._replace(pair=edges.pair[sort], first=np.argsort(sort).astype(np.int32)[edges.first])
+    graph = scene.graph._replace(senders=senders[sort], receivers=receivers[sort], edges=edges)
     moved = Scene({ir: x[order] for ir, x in scene.features.items()}, scene.embedding[order], graph)
     return _with_vectors(moved, scene.graph.edges.vectors[sort])
 
@@ -147,11 +149,11 @@ def _with_garbage(scene: Scene, random: np.random.Generator) -> Scene:
 
 
 def _check_cutoff(real: Any, scene: Scene) -> None:
-    """The output as a function of the length of one edge: constant beyond the cutoff, of zero slope at it."""
+    """The output as a function of the length of one pair: constant beyond the cutoff, of zero slope at it."""
     vectors = scene.graph.edges.vectors
-    direction = vectors[0] / np.linalg.norm(vectors[0])
-    row = (np.arange(len(vectors)) == 0)[:, None]
-    at = lambda share: real(_with_vectors(scene, np.where(row, share * CUTOFF * direction, vectors)))
+    row = (scene.graph.edges.pair == scene.graph.edges.pair[0])[:, None]  # both directions
+    direction = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    at = lambda share: real(_with_vectors(scene, np.where(row, share * (1 + 1e-12) * CUTOFF * direction, vectors)))
     assert_close(at(2.0), at(1.0), "a neighbour beyond the cutoff is felt", **_EXACT)
     small = 1e-4
     change = lambda share: max(np.abs(a - b).max() for a, b in zip(at(share).values(), at(share - small).values(), strict=True))

@@ -150,7 +150,7 @@ def _update(member: Member, gradient: Gradient, *, plan: Plan) -> Member:
     decay = jnp.minimum(plan.ema, (1.0 + member.step) / (10.0 + member.step))
     after = member._replace(
         params=params,
-        average=jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, member.average, params),
+        average=jax.tree.map(lambda a, p: a + (1 - decay) * (p - a), member.average, params),
         risk_params=optax.apply_updates(member.risk_params, risk_change),
         risk_memory=gradient.memory,
         optimizer=optimizer,

@@ -52,13 +52,13 @@ CELLS = {
 
 @pytest.mark.parametrize("crystal", CELLS.values(), ids=CELLS)
 def test_every_image_is_found(crystal: Crystal) -> None:
-    found, expected = neighbours(crystal, CUTOFF), brute_force(crystal, CUTOFF)
+    found, expected = neighbours(crystal, CUTOFF)[:3], brute_force(crystal, CUTOFF)
     assert len(found[0]) == len(expected[0]) > 0
     np.testing.assert_allclose(as_set(*found), as_set(*expected), atol=1e-5)
 
 
 def test_fcc_shells_count_twelve_and_six() -> None:
-    lengths = np.linalg.norm(neighbours(CELLS["one atom, many images"], CUTOFF)[2], axis=1)
+    lengths = np.linalg.norm(neighbours(CELLS["one atom, many images"], CUTOFF).vectors, axis=1)
     np.testing.assert_allclose(np.sort(lengths), [3.6 / np.sqrt(2)] * 12 + [3.6] * 6)
 
 
@@ -68,11 +68,11 @@ def test_agrees_with_ase_on_real_crystals(flla: Dataset) -> None:
     for crystal in (flla.crystals[i] for i in rows):
         atoms = Atoms(crystal.numbers, crystal.positions, cell=crystal.lattice, pbc=crystal.pbc)
         i, j, vector = neighbor_list("ijD", atoms, CUTOFF, self_interaction=False)
-        np.testing.assert_allclose(as_set(*neighbours(crystal, CUTOFF)), as_set(j, i, -vector), atol=2e-5)
+        np.testing.assert_allclose(as_set(*neighbours(crystal, CUTOFF)[:3]), as_set(j, i, -vector), atol=2e-5)
 
 
 def test_edges_are_sorted_and_come_in_pairs(flla: Dataset) -> None:
-    senders, receivers, vectors = neighbours(flla.crystals[7], CUTOFF)
+    senders, receivers, vectors, *_ = neighbours(flla.crystals[7], CUTOFF)
     assert senders.dtype == receivers.dtype == np.int32
     assert (np.diff(receivers) >= 0).all()
     np.testing.assert_allclose(as_set(senders, receivers, vectors), as_set(receivers, senders, -vectors), atol=1e-5)

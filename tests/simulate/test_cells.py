@@ -32,7 +32,7 @@ def test_chosen_decorations_are_nearer_to_random_than_the_average_one():
     def disorder(decoration):
         from matjax.types import Crystal
 
-        senders, receivers, _ = neighbours(Crystal(cell.vectors, cell.frac_coords @ cell.vectors, decoration), 1.2)
+        senders, receivers, *_ = neighbours(Crystal(cell.vectors, cell.frac_coords @ cell.vectors, decoration), 1.2)
         return abs(np.mean(decoration[senders] != decoration[receivers]) - 0.5)
 
     rng = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def test_neighbours_of_the_ordered_structures():
     for name, radius, who, unlike in (("B2", 1.1, 13, 8), ("L1_2", 1.1, 13, 12), ("D0_3", 1.2, 13, 14), ("L1_0", 1.1, 13, 8)):
         (crystal,) = cells(ordered(name, "Ni", "Al"), 1, {"Ni": 10.0, "Al": 10.0})
         scale = prototype(name).scale(10.0)
-        senders, receivers, _ = neighbours(crystal, radius * scale)
+        senders, receivers, *_ = neighbours(crystal, radius * scale)
         z = crystal.numbers
         assert np.sum((z[receivers] == who) & (z[senders] != who)) / np.sum(z == who) == unlike, name
 
