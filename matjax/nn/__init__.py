@@ -1,14 +1,17 @@
 """Equivariant networks: a NequIP-type core, its parts, and forces and stress outside the module."""
 
+from matjax.nn.convolution import Convolution
 from matjax.nn.derivatives import Model, evaluate
 from matjax.nn.embedding import ElementEmbedding
 from matjax.nn.features import EdgeFeatures, Features, NodeFeatures, from_irreps_array, to_irreps_array
 from matjax.nn.interaction import Interaction
 from matjax.nn.linear import Linear
 from matjax.nn.model import Equivariant, Layer
+from matjax.nn.nequip import nequip
 from matjax.nn.norm import RMSNorm
 
 __all__ = [
+    "Convolution",
     "EdgeFeatures",
     "ElementEmbedding",
     "Equivariant",
@@ -21,5 +24,6 @@ __all__ = [
     "RMSNorm",
     "evaluate",
     "from_irreps_array",
+    "nequip",
     "to_irreps_array",
 ]

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
-import numpy as np
 
-from matjax.nn.edge_operation import Path, convolve, paths
+from matjax.nn.edge_operation import convolve, paths
 from matjax.nn.features import EdgeFeatures, Features, NodeFeatures, channels
 from matjax.nn.linear import Linear
 from matjax.nn.norm import RMSNorm
-
-
-class RadialWeights(nn.Module):
-    """Radial functions of all paths: a bias-free network on the radial basis, so that they vanish at the cutoff.
-
-    Attributes:
-      hidden: Widths of hidden layers; empty for one linear map.
-    """
-
-    hidden: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self, basis: jax.Array, wanted: dict[Path, int]) -> dict[Path, jax.Array]:
-        """Maps basis [n_edge, n_basis] to {path: [n_edge, n_channel]}."""
-        x = basis
-        for width in self.hidden:
-            x = nn.silu(nn.Dense(width, use_bias=False)(x)) * 1.679  # keeps unit variance; silu(0) = 0 keeps the cutoff
-        x = nn.Dense(sum(wanted.values()), use_bias=False)(x)
-        ends = np.cumsum(list(wanted.values()))[:-1].tolist()
-        return dict(zip(wanted, jnp.split(x, ends, axis=-1), strict=True))
+from matjax.nn.radial_weights import RadialWeights
 
 
 class Interaction(nn.Module):
@@ -54,7 +33,7 @@ class Interaction(nn.Module):
         wanted = channels(self.irreps)
         x = Linear("+".join(f"{v.shape[-1]}x{ir}" for ir, v in features.items()), name="up")(features)
         routes = paths(tuple(sorted(x)), tuple(sorted(edges.harmonics)), tuple(wanted))  # jit sorts dicts: their order must not matter
-        weights = RadialWeights(self.radial, name="weights")(edges.basis, {p: x[p[0]].shape[-1] for p in routes})
+        weights = RadialWeights(self.radial, name="weights")(edges, {p: x[p[0]].shape[-1] for p in routes})
         summed = convolve(x, edges.harmonics, weights, edges.senders, edges.receivers)
         root = jnp.sqrt(nodes.average_degree)
         gathered = {ir: [a / root for p, a in summed.items() if p[2] == ir] for ir in wanted}

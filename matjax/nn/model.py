@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from matjax.data.elements import N_ELEMENT
 from matjax.nn.embedding import ElementEmbedding
 from matjax.nn.features import EdgeFeatures, Features, NodeFeatures, channels, degree
 from matjax.nn.interaction import Interaction
@@ -34,6 +35,9 @@ class Equivariant(nn.Module):
       physical: Embed elements by physical descriptors.
       learned: Add a learned correction per element.
       layers: The user's own layers, applied after the last interaction: flax modules (features, edges, nodes) -> features.
+      embedding: "network" on the descriptors and the correction, or "table": one learned row per element and nothing else.
+      width: Channels of the embedding; 0 for as many as there are scalars in `irreps`.
+      readout: "network" with one hidden layer on scalars and embedding, or "linear" in the scalars.
     """
 
     irreps: str = "32x0e+32x1o"
@@ -45,6 +49,9 @@ class Equivariant(nn.Module):
     physical: bool = True
     learned: bool = True
     layers: tuple[nn.Module, ...] = ()
+    embedding: str = "network"
+    width: int = 0
+    readout: str = "network"
 
     @nn.compact
     def __call__(self, graph: Graph) -> Output:
@@ -52,7 +59,7 @@ class Equivariant(nn.Module):
         wanted = channels(self.irreps)
         degree = self.variable("constants", "average_degree", lambda: jnp.ones(())).value
         scale = self.variable("constants", "scale", lambda: jnp.ones(())).value
-        embedding = ElementEmbedding(wanted["0e"], self.physical, self.learned, name="element")(graph.nodes.numbers)
+        embedding = self._embed(graph.nodes.numbers, self.width or wanted["0e"])
         nodes = NodeFeatures(embedding, graph.nodes.mask, degree)
         edges = edge_features(graph, tuple(wanted), self.cutoff, self.n_basis)
         features: Features = {"0e": embedding[:, None, :]}
@@ -62,6 +69,13 @@ class Equivariant(nn.Module):
             features = layer(features, edges, nodes)
         return self._read_out(features, embedding, graph, scale)
 
+    def _embed(self, numbers: jax.Array, width: int) -> jax.Array:
+        if self.embedding == "table":
+            return nn.Embed(N_ELEMENT + 1, width, embedding_init=nn.initializers.normal(1.0), name="element")(numbers)
+        if self.embedding != "network":
+            raise ValueError(f"embedding is {self.embedding!r}; allowed: network, table")
+        return ElementEmbedding(width, self.physical, self.learned, name="element")(numbers)
+
     def _read_out(self, features: Features, embedding: jax.Array, graph: Graph, scale: jax.Array) -> Output:
         """Sums atomic energies and averages invariant features over each crystal."""
         mask = graph.nodes.mask.astype(jnp.float32)[:, None]
@@ -69,9 +83,12 @@ class Equivariant(nn.Module):
         owner = jnp.repeat(jnp.arange(n_graph), graph.n_node, total_repeat_length=mask.shape[0])
         pool = lambda x: jax.ops.segment_sum(x * mask, owner, n_graph, indices_are_sorted=True)
         n_atom = jnp.maximum(graph.n_node, 1)[:, None]
-        scalars = features["0e"][:, 0]
-        hidden = nn.silu(nn.Dense(scalars.shape[-1], name="readout")(jnp.concatenate([scalars, embedding], -1)))
-        atomic = nn.Dense(1, name="energy")(hidden)
+        hidden = features["0e"][:, 0]
+        if self.readout == "network":
+            hidden = nn.silu(nn.Dense(hidden.shape[-1], name="readout")(jnp.concatenate([hidden, embedding], -1)))
+        elif self.readout != "linear":
+            raise ValueError(f"readout is {self.readout!r}; allowed: network, linear")
+        atomic = nn.Dense(1, use_bias=self.readout == "network", name="energy")(hidden)
         pooled = pool(hidden) / n_atom
         log_variance = nn.Dense(1, name="log_variance")(nn.silu(nn.Dense(16, name="spread")(pooled)))[:, 0] if self.variance else None
         return Output(energy=scale * pool(atomic)[:, 0], log_variance=log_variance, features=pooled)
@@ -81,7 +98,10 @@ def edge_features(graph: Graph, irreps: tuple[str, ...], cutoff: float, n_basis:
     """Lengths, harmonics (degrees of the irreps, parity (-1)^l) and radial basis of every edge."""
     vectors = graph.edges.vectors
     lengths = jnp.sqrt(jnp.sum(vectors**2, axis=-1))
+    pair, first = graph.edges.pair, graph.edges.first
+    pair_basis = None if first is None else bessel(lengths[first], cutoff, n_basis)
+    basis = bessel(lengths, cutoff, n_basis) if pair_basis is None else pair_basis[pair]
     degrees = range(max(degree(ir) for ir in irreps) + 1)
     kinds = [f"{n}{'eo'[n % 2]}" for n in degrees]
     harmonics = {k: e3nn.spherical_harmonics(e3nn.Irreps(k), vectors, normalize=True, normalization="component").array for k in kinds}
-    return EdgeFeatures(vectors, lengths, harmonics, bessel(lengths, cutoff, n_basis), graph.senders, graph.receivers)
+    return EdgeFeatures(vectors, lengths, harmonics, basis, graph.senders, graph.receivers, pair, pair_basis)

@@ -1,0 +1,34 @@
+"""The radial network: what each path of an edge weighs at this distance."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from matjax.nn.edge_operation import Path
+from matjax.nn.features import EdgeFeatures
+
+
+class RadialWeights(nn.Module):
+    """Radial functions of all paths: a bias-free network on the radial basis, so that they vanish at the cutoff.
+
+    Attributes:
+      hidden: Widths of hidden layers; empty for one linear map.
+    """
+
+    hidden: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, edges: EdgeFeatures, wanted: dict[Path, int]) -> dict[Path, jax.Array]:
+        """{path: [n_edge, n_channel]} for the channels wanted of each path."""
+
+        def network(x: jax.Array) -> jax.Array:
+            for width in self.hidden:
+                x = nn.silu(nn.Dense(width, use_bias=False)(x)) * 1.679  # keeps unit variance; silu(0) = 0 keeps the cutoff
+            return nn.Dense(sum(wanted.values()), use_bias=False)(x)
+
+        ends = np.cumsum(list(wanted.values()))[:-1].tolist()
+        x = edges.per_pair(network) if self.hidden else network(edges.basis)  # one linear map is cheaper than a wide gather
+        return dict(zip(wanted, jnp.split(x, ends, axis=-1), strict=True))
