@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from matjax.nn.edge_operation import convolve, paths
@@ -12,8 +11,8 @@ from matjax.nn.linear import Linear
 from matjax.nn.norm import RMSNorm
 from matjax.nn.radial_weights import RadialWeights
 
-SILU = 1.6791767
-"""1 / root mean square of silu under a standard normal."""
+SILU = 1.6765648
+"""1 / root mean square of silu under a standard normal, as e3nn-jax has it."""
 
 
 class Convolution(nn.Module):
@@ -50,7 +49,7 @@ class Convolution(nn.Module):
         skip = self._skip(features, nodes, inner)
         mixed = {ir: a + skip[ir] if ir in skip else a for ir, a in mixed.items()}
         if self.norm:
-            mixed = RMSNorm(epsilon=1e-12, name="norm")(mixed)
+            mixed = RMSNorm(1e-12, "multiplicity", name="norm")(mixed)
         return _gate(mixed, gated)
 
     def _skip(self, features: Features, nodes: NodeFeatures, inner: str) -> Features:
