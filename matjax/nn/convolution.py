@@ -22,7 +22,8 @@ class Convolution(nn.Module):
       irreps: Output irreps, such as "32x0e+32x1o"; a last layer gives scalars alone, "32x0e".
       radial: Hidden widths of the radial network.
       norm: Equivariant RMS norm before the gate (Nequix has it, nequip has not).
-      skip: "shared" for one linear map of the features, "element" for one that is bilinear in features and element embedding.
+      skip: "shared" for one linear map of the features, "element" for one that is bilinear in features and element embedding,
+        "none" for none.
 
     Source:
       Batzner et al. (2022), Nat. Commun. 13, 2453; Koker et al. (2025), arXiv 2508.16067.
@@ -55,8 +56,10 @@ class Convolution(nn.Module):
     def _skip(self, features: Features, nodes: NodeFeatures, inner: str) -> Features:
         if self.skip == "shared":
             return Linear(inner, name="skip")(features)
+        if self.skip == "none":
+            return {}
         if self.skip != "element":
-            raise ValueError(f"skip is {self.skip!r}; allowed: shared, element")
+            raise ValueError(f"skip is {self.skip!r}; allowed: shared, element, none")
         times = lambda x: (x[..., :, None] * nodes.embedding[:, None, None, :]).reshape(*x.shape[:2], -1)
         return Linear(inner, name="skip")({ir: times(x) for ir, x in features.items() if ir in channels(inner)})
 

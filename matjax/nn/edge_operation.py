@@ -53,11 +53,25 @@ def convolve(
     """
     n_node = next(iter(features.values())).shape[0]
     sent = {irrep: x[senders] for irrep, x in features.items()}
-    out = {}
-    for path, weight in weights.items():
-        coefficients = jnp.asarray(_clebsch_gordan(path), weight.dtype)
-        rotated = jnp.einsum("abc,eb->eac", coefficients, harmonics[path[1]])
-        x = sent[path[0]] * weight[:, None, :]
-        message = sum(rotated[:, a, :, None] * x[:, a, None, :] for a in range(x.shape[1]))
-        out[path] = jax.ops.segment_sum(message, receivers, n_node, indices_are_sorted=True)
-    return out
+    message = lambda path, weight: _message(path, sent[path[0]], harmonics[path[1]], weight)
+    return {path: jax.ops.segment_sum(message(path, w), receivers, n_node, indices_are_sorted=True) for path, w in weights.items()}
+
+
+def _message(path: Path, x: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
+    """One path on every edge [n_edge, 2 l3 + 1, n_channel]; the weight multiplies whichever side has fewer components."""
+    first, middle, last = _clebsch_gordan(path).shape
+    if middle == 1:
+        return x * (y * _clebsch_gordan(path)[0, 0, 0] * weight)[:, None, :]
+    rotated = _rotated(path, y)
+    x = x * weight[:, None, :] if first <= last else x
+    message = sum(rotated[:, a, :, None] * x[:, a, None, :] for a in range(first))
+    return message if first <= last else message * weight[:, None, :]
+
+
+def _rotated(path: Path, y: jax.Array) -> jax.Array:
+    """Coefficients times harmonics [n_edge, 2 l1 + 1, 2 l3 + 1]: the harmonics themselves where features or messages are scalars."""
+    coefficients = _clebsch_gordan(path)
+    first, _, last = coefficients.shape
+    if first == 1 or last == 1:
+        return (y * coefficients[0, 0, 0]).reshape(-1, first, last)
+    return jnp.einsum("abc,eb->eac", jnp.asarray(coefficients, y.dtype), y)

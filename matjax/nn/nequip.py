@@ -28,7 +28,7 @@ def nequip(
       n_basis: Radial basis functions.
       radial: Hidden widths of the radial network.
       norm: Equivariant RMS norm (Nequix); without it, nequip.
-      skip: "shared" (Nequix) or "element" (nequip: bilinear in features and element).
+      skip: "shared" (Nequix), or "element" (nequip: bilinear in features and element, none in the first layer).
       embedding: "table", or "network" for physical descriptors of the elements.
       width: Channels of the embedding; 0 for as many as there are scalars.
 
@@ -40,7 +40,8 @@ def nequip(
       Batzner et al. (2022), Nat. Commun. 13, 2453; Koker et al. (2025), arXiv 2508.16067.
     """
     last = f"{channels(irreps)['0e']}x0e"
-    layers = tuple(Convolution(irreps if i < n_layer - 1 else last, radial, norm, skip) for i in range(n_layer))
+    skips = ("none" if skip == "element" else skip,) + (skip,) * (n_layer - 1)
+    layers = tuple(Convolution(irreps if i < n_layer - 1 else last, radial, norm, skips[i]) for i in range(n_layer))
     return Equivariant(
         irreps=irreps,
         n_layer=0,
