@@ -9,8 +9,16 @@ import typer
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="Model file that `matjax train` wrote.")],
-    files: Annotated[list[str], typer.Argument(help="CIF, POSCAR, extxyz, ASE db, json, csv, OUTCAR, vasprun, or folders of them.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[MODEL] FILES...",
+            help="CIF, POSCAR, extxyz, ASE db, json, csv, OUTCAR, vasprun, or folders of them. Without --model the first is the model file.",
+        ),
+    ],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Model file that `matjax train` wrote, or a named potential (nequix-oam-1-pft).")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write all rows to this file, .csv or .json.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     derivatives: Annotated[bool, typer.Option("--derivatives", help="Forces too (and stress): only if trained on them.")] = False,
@@ -29,12 +37,18 @@ def predict(
     `matjax predict runs/train/model.safetensors cifs/ more.extxyz --out predictions.csv`
 
     `matjax predict runs/mine/model.safetensors frames.extxyz --derivatives --json > forces.json`
+
+    `matjax predict --model nequix-oam-1-pft POSCAR --derivatives`
     """
     from rich.console import Console
 
     from matjax.cli.predict_run import answer, as_csv, as_json, check_out, load_trusted, read_inputs, show
 
     check_out(out)
+    if model is None:
+        if len(files) < 2:
+            raise typer.BadParameter("name a model and at least one file: MODEL FILES..., or --model MODEL FILES...")
+        model, *files = files
     predictor, trust = load_trusted(model)
     if derivatives:
         predictor.supervision.require("forces")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from matjax.data import domain_labels, load
@@ -23,6 +24,8 @@ from matjax.report.words import number, percent
 from matjax.toml import from_dict
 from matjax.training import GraphPredictor
 from matjax.training.checkpoint import load_model
+from matjax.training.pretrained import NAMED as NAMED_POTENTIALS
+from matjax.training.pretrained import potential
 from matjax.types import Crystal, Dataset, Prediction
 from matjax.uncertainty.trust import FittedTrust, Trust
 
@@ -71,15 +74,25 @@ class Answer:
 
 
 def load_trusted(path: str | Path) -> tuple[GraphPredictor, FittedTrust | None]:
-    """The ensemble of a model file, and its intervals and flag; None where the file keeps none.
+    """The ensemble of a model file or of a named potential, and its intervals and flag; None where there are none.
 
     Raises:
       FileNotFoundError: If there is no such file.
-      ValueError: If it is no model file of matjax.
+      ValueError: If it is no model file and no name of a potential.
+      ConnectionError: If a named potential cannot be downloaded.
     """
+    if str(path) in NAMED_POTENTIALS or Path(path).suffix == ".nqx":
+        return _named(path), None
     predictor, evidence, settings, _ = load_model(path)
     trust = from_dict(settings.get("train", {}).get("trust", {}), Trust, "trust")
     return predictor, None if evidence is None else trust.from_evidence(evidence)
+
+
+def _named(name: str | Path) -> GraphPredictor:
+    """A named potential, with a bar while it is downloaded."""
+    with Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"downloading {name}", total=None, visible=False)
+        return potential(name, report=lambda came, total: bar.update(task, completed=came, total=total or None, visible=True))
 
 
 def read_inputs(files: Sequence[str], format: str | None = None) -> Input:

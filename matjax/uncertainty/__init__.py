@@ -4,6 +4,7 @@ from matjax.uncertainty.calibration import gaussian_crps, gaussian_nll, miscalib
 from matjax.uncertainty.conformal import Interval, LeaveDomainOut, SplitConformal
 from matjax.uncertainty.cross_fit import CrossFit, cross_fit
 from matjax.uncertainty.flag import FittedFlag, Flag
+from matjax.uncertainty.last_layer import LastLayer
 from matjax.uncertainty.novelty import Combination, Mahalanobis, Mixture, NearestNeighbours
 from matjax.uncertainty.trust import FittedTrust, Judgement, Trust
 
@@ -15,6 +16,7 @@ __all__ = [
     "Flag",
     "Interval",
     "Judgement",
+    "LastLayer",
     "LeaveDomainOut",
     "Mahalanobis",
     "Mixture",
