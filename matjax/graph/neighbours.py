@@ -24,7 +24,7 @@ class Neighbours(NamedTuple):
     first: np.ndarray
 
 
-def neighbours(crystal: Crystal, cutoff: float) -> Neighbours:
+def neighbours(crystal: Crystal, cutoff: float, dtype: type[np.floating] = np.float64) -> Neighbours:
     """Neighbour pairs within the cutoff.
 
     A pair of atoms occurs once per periodic image and direction; an atom is a neighbour of its own images.
@@ -32,6 +32,7 @@ def neighbours(crystal: Crystal, cutoff: float) -> Neighbours:
     Args:
       crystal: The crystal.
       cutoff: In Å.
+      dtype: Of the vectors; float32 halves what is moved.
 
     Raises:
       ValueError: If the cutoff is not positive.
@@ -41,19 +42,18 @@ def neighbours(crystal: Crystal, cutoff: float) -> Neighbours:
     """
     if not cutoff > 0:
         raise ValueError(f"cutoff is {cutoff} Å; it must be positive")
-    search = vesin.NeighborList(cutoff=float(cutoff), full_list=False, sorted=False, n_threads=1)
-    # vesin's own name for the row-vector lattice is `box`; its distance vector points from i to j.
-    i, j, vector = search.compute(points=crystal.positions, box=crystal.lattice, periodic=crystal.pbc, quantities="ijD")
-    n_pair = len(i)
-    vector = np.asarray(vector, np.float64).reshape(-1, 3)
-    receivers = np.concatenate([i, j]).astype(np.uint16 if len(crystal) < 2**16 else np.int32)
-    order = np.argsort(receivers, kind="stable")
+    search = vesin.NeighborList(cutoff=float(cutoff), full_list=False, sorted=False, n_threads=1)  # one per call: safe in any thread
+    # vesin's own name for the row-vector lattice is `box`; its vector points from the first atom of a pair to the second.
+    pairs, vector = search.compute(crystal.positions, crystal.lattice, crystal.pbc, quantities="PD", copy=False)
+    n_pair, vector = len(pairs), vector.astype(dtype)
+    ends = pairs.astype(np.int32).T.ravel()  # receivers of the pairs as they were found, then of their mirror images
+    order = np.argsort(ends.astype(np.uint16) if len(crystal) < 2**16 else ends, kind="stable")  # 16 bits are sorted by radix
     place = np.empty(2 * n_pair, np.int32)
     place[order] = np.arange(2 * n_pair, dtype=np.int32)
     return Neighbours(
-        senders=np.concatenate([j, i]).astype(np.int32)[order],
-        receivers=receivers[order].astype(np.int32),
-        vectors=np.concatenate([-vector, vector])[order],
-        pair=np.where(order < n_pair, order, order - n_pair).astype(np.int32),
+        senders=np.concatenate([ends[n_pair:], ends[:n_pair]])[order],
+        receivers=ends[order],
+        vectors=np.concatenate([-vector, vector]).take(order, axis=0),
+        pair=(order - n_pair * (order >= n_pair)).astype(np.int32),
         first=place[:n_pair],
     )

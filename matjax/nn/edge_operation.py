@@ -61,7 +61,7 @@ def _message(path: Path, x: jax.Array, y: jax.Array, weight: jax.Array) -> jax.A
     """One path on every edge [n_edge, 2 l3 + 1, n_channel]; the weight multiplies whichever side has fewer components."""
     first, middle, last = _clebsch_gordan(path).shape
     if middle == 1:
-        return x * (y * _clebsch_gordan(path)[0, 0, 0] * weight)[:, None, :]
+        return x * (y * float(_clebsch_gordan(path)[0, 0, 0]) * weight)[:, None, :]
     rotated = _rotated(path, y)
     x = x * weight[:, None, :] if first <= last else x
     message = sum(rotated[:, a, :, None] * x[:, a, None, :] for a in range(first))
@@ -73,5 +73,5 @@ def _rotated(path: Path, y: jax.Array) -> jax.Array:
     coefficients = _clebsch_gordan(path)
     first, _, last = coefficients.shape
     if first == 1 or last == 1:
-        return (y * coefficients[0, 0, 0]).reshape(-1, first, last)
+        return (y * float(coefficients[0, 0, 0])).reshape(-1, first, last)
     return jnp.einsum("abc,eb->eac", jnp.asarray(coefficients, y.dtype), y)

@@ -78,6 +78,40 @@ def test_edges_are_sorted_and_come_in_pairs(flla: Dataset) -> None:
     np.testing.assert_allclose(as_set(senders, receivers, vectors), as_set(receivers, senders, -vectors), atol=1e-5)
 
 
+@pytest.mark.parametrize("crystal", CELLS.values(), ids=CELLS)
+def test_a_pair_is_an_edge_and_its_mirror_image(crystal: Crystal) -> None:
+    found = neighbours(crystal, CUTOFF)
+    n_pair = len(found.first)
+    assert found.pair.dtype == found.first.dtype == np.int32
+    np.testing.assert_array_equal(np.bincount(found.pair, minlength=n_pair), np.full(n_pair, 2))
+    np.testing.assert_array_equal(found.pair[found.first], np.arange(n_pair))
+    second = np.setdiff1d(np.arange(2 * n_pair), found.first)
+    first = found.first[found.pair[second]]
+    np.testing.assert_array_equal(found.vectors[second], -found.vectors[first])
+    np.testing.assert_array_equal(found.senders[second], found.receivers[first])
+    np.testing.assert_array_equal(found.receivers[second], found.senders[first])
+
+
+def test_an_atom_pairs_with_its_own_images() -> None:
+    found = neighbours(CELLS["one atom, many images"], CUTOFF)
+    assert len(found.first) == 9 and not found.senders.any() and not found.receivers.any()
+    images = found.vectors[found.first]
+    both = np.concatenate([images, -images])
+    assert len(np.unique(both.round(6) + 0.0, axis=0)) == 18, "an image and its mirror image are one pair, not two"
+
+
+def test_no_neighbours_is_an_answer() -> None:
+    found = neighbours(Crystal(9 * np.eye(3), np.zeros((1, 3)), np.array([18])), CUTOFF)
+    assert [len(x) for x in found] == [0] * 5 and found.vectors.shape == (0, 3)
+
+
+def test_single_precision_rounds_and_changes_nothing_else(flla: Dataset) -> None:
+    double, single = (neighbours(flla.crystals[7], CUTOFF, dtype) for dtype in (np.float64, np.float32))
+    assert single.vectors.dtype == np.float32
+    for a, b in zip(double, single, strict=True):
+        np.testing.assert_array_equal(a.astype(b.dtype), b)
+
+
 @pytest.mark.parametrize("cutoff", [0.0, -1.0, np.nan])
 def test_a_cutoff_that_is_not_positive_is_refused(cutoff: float) -> None:
     with pytest.raises(ValueError, match="must be positive"):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matjax.graph import Shape, batches, pack, shape_for, to_graph
+from matjax.graph import Shape, batches, pack, plan, shape_for, sizes_of, to_graph
 from matjax.types import Crystal, Dataset
 
 CUTOFF = 3.5
@@ -82,6 +82,23 @@ def test_batches_are_full_and_the_cap_on_crystals_holds(graphs) -> None:
     small = [min(graphs, key=lambda g: int(g.n_edge[0]))] * 30
     roomy = Shape(1000, 20000, 5)
     assert [int(b.globals.mask.sum()) for b in batches(small, roomy, cutoff=CUTOFF)] == [4] * 7 + [2]
+
+
+def test_a_batch_of_sixteen_is_nearly_full(flla: Dataset) -> None:
+    sizes = sizes_of([to_graph(c, cutoff=5.0) for c in flla.crystals[::8]])
+    shape = shape_for(sizes, 16)
+    assert shape.n_graph == 33
+    plans = [list(plan(sizes, shape, np.random.default_rng(seed).permutation(len(sizes)))) for seed in range(5)]
+    fill = [sizes[:, 1].sum() / (len(rows) * shape.n_edge) for rows in plans]
+    assert np.mean(fill) >= 0.88
+
+
+def test_a_plan_says_what_is_packed(graphs) -> None:
+    shape, order = shape_for(graphs, 4), np.random.default_rng(1).permutation(len(graphs))
+    planned = list(plan(sizes_of(graphs), shape, order))
+    packed = [b.globals.index[b.globals.mask].tolist() for b in batches(graphs, shape, cutoff=CUTOFF, order=order)]
+    assert planned == packed
+    assert shape_for(sizes_of(graphs), 4) == shape
 
 
 @settings(max_examples=25, deadline=None)
