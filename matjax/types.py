@@ -225,6 +225,8 @@ class Prediction:
       n_atom: Atoms per crystal [n], to cut `forces`.
       label: Name of the label that is predicted.
       unit: Its unit.
+      heads: What further heads say, {name: [n_sample, n, ...], or [n_sample, sum n_atom, ...] per atom}, in their labels' units.
+      head_noise: Predicted aleatoric standard deviation {name: [n] or [sum n_atom]} of heads that have a variance.
     """
 
     samples: np.ndarray
@@ -235,6 +237,8 @@ class Prediction:
     n_atom: np.ndarray | None = None
     label: str = "energy_per_atom"
     unit: str = "eV/atom"
+    heads: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    head_noise: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of crystals."""
@@ -427,7 +431,8 @@ class Output(NamedTuple):
     energy: [n_graph] eV above the references; log_variance: [n_graph] log of the variance of energy per atom, in units
     of the model's scale squared, or None; features: [n_graph, n_feature] pooled invariants (what penalties and novelty
     look at); forces: [n_node, 3] eV/Å or None; stress: [n_graph, 3, 3] eV/Å³ or None; heads: what further heads say,
-    {name: [n_graph, ...] or [n_node, ...]}, in the units of their labels.
+    {name: [n_graph, ...] or [n_node, ...]}, in the units of their labels; head_log_variance {name: [n_graph] or [n_node]}: log
+    of the variance of a head's error (per atom, where the label is extensive), in units of the head's scale squared.
     """
 
     energy: jax.Array
@@ -436,6 +441,7 @@ class Output(NamedTuple):
     forces: jax.Array | None = None
     stress: jax.Array | None = None
     heads: Mapping[str, jax.Array] = {}
+    head_log_variance: Mapping[str, jax.Array] = {}
 
 
 class Outcome(NamedTuple):

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from matjax.data.elements import N_ELEMENT
+from matjax.nn.condition import Condition
 from matjax.nn.embedding import ElementEmbedding
 from matjax.nn.features import EdgeFeatures, Features, NodeFeatures, channels, degree
+from matjax.nn.head import Head, HeadReadout
 from matjax.nn.interaction import Interaction
 from matjax.nn.radial import bessel
 from matjax.types import Graph, Output
@@ -38,6 +40,9 @@ class Equivariant(nn.Module):
       embedding: "network" on the descriptors and the correction, or "table": one learned row per element and nothing else.
       width: Channels of the embedding; 0 for as many as there are scalars in `irreps`.
       readout: "network" with one hidden layer on scalars and embedding, or "linear" in the scalars.
+      heads: What the network says beside the energy.
+      fidelities: Levels of theory that the answer is conditioned on, such as ("PBE", "experiment"); the first is the default.
+      charge: Condition the answer on a total charge.
     """
 
     irreps: str = "32x0e+32x1o"
@@ -52,6 +57,9 @@ class Equivariant(nn.Module):
     embedding: str = "network"
     width: int = 0
     readout: str = "network"
+    heads: tuple[Head, ...] = ()
+    fidelities: tuple[str, ...] = ()
+    charge: bool = False
 
     @nn.compact
     def __call__(self, graph: Graph) -> Output:
@@ -60,6 +68,8 @@ class Equivariant(nn.Module):
         degree = self.variable("constants", "average_degree", lambda: jnp.ones(())).value
         scale = self.variable("constants", "scale", lambda: jnp.ones(())).value
         embedding = self._embed(graph.nodes.numbers, self.width or wanted["0e"])
+        if self.fidelities or self.charge:
+            embedding = embedding + Condition(embedding.shape[-1], self.fidelities, self.charge, name="condition")(graph)
         nodes = NodeFeatures(embedding, graph.nodes.mask, degree)
         edges = edge_features(graph, tuple(wanted), self.cutoff, self.n_basis)
         features: Features = {"0e": embedding[:, None, :]}
@@ -91,7 +101,10 @@ class Equivariant(nn.Module):
         atomic = nn.Dense(1, use_bias=self.readout == "network", name="energy")(hidden)
         pooled = pool(hidden) / n_atom
         log_variance = nn.Dense(1, name="log_variance")(nn.silu(nn.Dense(16, name="spread")(pooled)))[:, 0] if self.variance else None
-        return Output(energy=scale * pool(atomic)[:, 0], log_variance=log_variance, features=pooled)
+        output = Output(energy=scale * pool(atomic)[:, 0], log_variance=log_variance, features=pooled)
+        said = {h.name: HeadReadout(h, name=f"head_{h.name}")(features, embedding, n_atom[:, 0], pool) for h in self.heads}
+        spread = {name: log_variance for name, (_, log_variance) in said.items() if log_variance is not None}
+        return output._replace(heads={name: answer for name, (answer, _) in said.items()}, head_log_variance=spread)
 
 
 def edge_features(graph: Graph, irreps: tuple[str, ...], cutoff: float, n_basis: int) -> EdgeFeatures:
