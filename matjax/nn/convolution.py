@@ -5,7 +5,8 @@ from __future__ import annotations
 import flax.linen as nn
 import jax.numpy as jnp
 
-from matjax.nn.edge_operation import convolve, paths
+from matjax.nn.backends import edge_operation
+from matjax.nn.edge_operation import paths
 from matjax.nn.features import EdgeFeatures, Features, NodeFeatures, channels
 from matjax.nn.linear import Linear
 from matjax.nn.norm import RMSNorm
@@ -24,6 +25,7 @@ class Convolution(nn.Module):
       norm: Equivariant RMS norm before the gate (Nequix has it, nequip has not).
       skip: "shared" for one linear map of the features, "element" for one that is bilinear in features and element embedding,
         "none" for none.
+      backend: Of the edge operation.
 
     Source:
       Batzner et al. (2022), Nat. Commun. 13, 2453; Koker et al. (2025), arXiv 2508.16067.
@@ -33,6 +35,7 @@ class Convolution(nn.Module):
     radial: tuple[int, ...] = (64,)
     norm: bool = True
     skip: str = "shared"
+    backend: str = "xla"
 
     @nn.compact
     def __call__(self, features: Features, edges: EdgeFeatures, nodes: NodeFeatures) -> Features:
@@ -43,7 +46,7 @@ class Convolution(nn.Module):
         x = Linear("+".join(f"{v.shape[-1]}x{ir}" for ir, v in features.items()), name="up")(features)
         routes = paths(tuple(sorted(x)), tuple(sorted(edges.harmonics)), tuple(wanted))
         weights = RadialWeights(self.radial, name="weights")(edges, {p: x[p[0]].shape[-1] for p in routes})
-        summed = convolve(x, edges.harmonics, weights, edges.senders, edges.receivers)
+        summed = edge_operation(self.backend)(x, edges.harmonics, weights, edges.senders, edges.receivers)
         root = jnp.sqrt(nodes.average_degree)
         gathered = {ir: [a / root for p, a in summed.items() if p[2] == ir] for ir in wanted}
         mixed = Linear(inner, name="mix")({ir: jnp.concatenate(a, -1) for ir, a in gathered.items() if a})

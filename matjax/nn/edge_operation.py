@@ -6,14 +6,11 @@ into the receivers (sorted), and nothing is concatenated on edges.
 
 from __future__ import annotations
 
-import functools
-
-import e3nn_jax as e3nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from matjax.nn.features import Features, degree, irrep_of
+from matjax.nn.coupling import clebsch_gordan
+from matjax.nn.features import Features, irrep_of
 
 Path = tuple[str, str, str]  # (irrep of the features, of the harmonics, of the message)
 
@@ -21,13 +18,6 @@ Path = tuple[str, str, str]  # (irrep of the features, of the harmonics, of the 
 def paths(inputs: tuple[str, ...], harmonics: tuple[str, ...], outputs: tuple[str, ...]) -> tuple[Path, ...]:
     """All (input, harmonic, output) that the selection rules allow, in a fixed order."""
     return tuple((a, y, b) for a in inputs for y in harmonics for b in outputs if irrep_of(b) in list(irrep_of(a) * irrep_of(y)))
-
-
-@functools.cache
-def _clebsch_gordan(path: Path) -> np.ndarray:
-    """Coefficients [2l1+1, 2l2+1, 2l3+1], scaled so that unit-variance inputs give unit-variance messages."""
-    l1, l2, l3 = (degree(irrep) for irrep in path)
-    return np.asarray(e3nn.clebsch_gordan(l1, l2, l3) * np.sqrt(2 * l3 + 1), np.float64)
 
 
 def convolve(
@@ -59,9 +49,9 @@ def convolve(
 
 def _message(path: Path, x: jax.Array, y: jax.Array, weight: jax.Array) -> jax.Array:
     """One path on every edge [n_edge, 2 l3 + 1, n_channel]; the weight multiplies whichever side has fewer components."""
-    first, middle, last = _clebsch_gordan(path).shape
+    first, middle, last = clebsch_gordan(path).shape
     if middle == 1:
-        return x * (y * float(_clebsch_gordan(path)[0, 0, 0]) * weight)[:, None, :]
+        return x * (y * float(clebsch_gordan(path)[0, 0, 0]) * weight)[:, None, :]
     rotated = _rotated(path, y)
     x = x * weight[:, None, :] if first <= last else x
     message = sum(rotated[:, a, :, None] * x[:, a, None, :] for a in range(first))
@@ -70,7 +60,7 @@ def _message(path: Path, x: jax.Array, y: jax.Array, weight: jax.Array) -> jax.A
 
 def _rotated(path: Path, y: jax.Array) -> jax.Array:
     """Coefficients times harmonics [n_edge, 2 l1 + 1, 2 l3 + 1]: the harmonics themselves where features or messages are scalars."""
-    coefficients = _clebsch_gordan(path)
+    coefficients = clebsch_gordan(path)
     first, _, last = coefficients.shape
     if first == 1 or last == 1:
         return (y * float(coefficients[0, 0, 0])).reshape(-1, first, last)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import flax.linen as nn
 import jax.numpy as jnp
 
-from matjax.nn.edge_operation import convolve, paths
+from matjax.nn.backends import edge_operation
+from matjax.nn.edge_operation import paths
 from matjax.nn.features import EdgeFeatures, Features, NodeFeatures, channels
 from matjax.nn.linear import Linear
 from matjax.nn.norm import RMSNorm
@@ -22,10 +23,12 @@ class Interaction(nn.Module):
     Attributes:
       irreps: Output irreps, such as "32x0e+32x1o".
       radial: Hidden widths of the radial network.
+      backend: Of the edge operation.
     """
 
     irreps: str
     radial: tuple[int, ...] = ()
+    backend: str = "xla"
 
     @nn.compact
     def __call__(self, features: Features, edges: EdgeFeatures, nodes: NodeFeatures) -> Features:
@@ -34,7 +37,7 @@ class Interaction(nn.Module):
         x = Linear("+".join(f"{v.shape[-1]}x{ir}" for ir, v in features.items()), name="up")(features)
         routes = paths(tuple(sorted(x)), tuple(sorted(edges.harmonics)), tuple(wanted))  # jit sorts dicts: their order must not matter
         weights = RadialWeights(self.radial, name="weights")(edges, {p: x[p[0]].shape[-1] for p in routes})
-        summed = convolve(x, edges.harmonics, weights, edges.senders, edges.receivers)
+        summed = edge_operation(self.backend)(x, edges.harmonics, weights, edges.senders, edges.receivers)
         root = jnp.sqrt(nodes.average_degree)
         gathered = {ir: [a / root for p, a in summed.items() if p[2] == ir] for ir in wanted}
         mixed = Linear(self.irreps, name="mix")({ir: jnp.concatenate(a, -1) for ir, a in gathered.items() if a})

@@ -16,6 +16,7 @@ from matjax.nn.features import EdgeFeatures, Features, NodeFeatures, channels, d
 from matjax.nn.head import Head, HeadReadout
 from matjax.nn.interaction import Interaction
 from matjax.nn.radial import bessel
+from matjax.nn.wall import wall
 from matjax.types import Graph, Output
 
 Layer = Callable[[Features, EdgeFeatures, NodeFeatures], Features]
@@ -43,6 +44,8 @@ class Equivariant(nn.Module):
       heads: What the network says beside the energy.
       fidelities: Levels of theory that the answer is conditioned on, such as ("PBE", "experiment"); the first is the default.
       charge: Condition the answer on a total charge.
+      wall: Add the repulsion of screened nuclei (ZBL) below the sum of covalent radii, where data are rare.
+      backend: Of the edge operation: "xla", or "cuequivariance" on a GPU.
     """
 
     irreps: str = "32x0e+32x1o"
@@ -60,6 +63,8 @@ class Equivariant(nn.Module):
     heads: tuple[Head, ...] = ()
     fidelities: tuple[str, ...] = ()
     charge: bool = False
+    wall: bool = False
+    backend: str = "xla"
 
     @nn.compact
     def __call__(self, graph: Graph) -> Output:
@@ -74,7 +79,7 @@ class Equivariant(nn.Module):
         edges = edge_features(graph, tuple(wanted), self.cutoff, self.n_basis)
         features: Features = {"0e": embedding[:, None, :]}
         for i in range(self.n_layer):
-            features = Interaction(self.irreps, self.radial, name=f"interaction_{i}")(features, edges, nodes)
+            features = Interaction(self.irreps, self.radial, self.backend, name=f"interaction_{i}")(features, edges, nodes)
         for layer in self.layers:
             features = layer(features, edges, nodes)
         return self._read_out(features, embedding, graph, scale)
@@ -101,7 +106,10 @@ class Equivariant(nn.Module):
         atomic = nn.Dense(1, use_bias=self.readout == "network", name="energy")(hidden)
         pooled = pool(hidden) / n_atom
         log_variance = nn.Dense(1, name="log_variance")(nn.silu(nn.Dense(16, name="spread")(pooled)))[:, 0] if self.variance else None
-        output = Output(energy=scale * pool(atomic)[:, 0], log_variance=log_variance, features=pooled)
+        energy = scale * pool(atomic)[:, 0]
+        if self.wall:
+            energy = energy + pool(wall(graph, self.cutoff)[:, None])[:, 0]
+        output = Output(energy=energy, log_variance=log_variance, features=pooled)
         said = {h.name: HeadReadout(h, name=f"head_{h.name}")(features, embedding, n_atom[:, 0], pool) for h in self.heads}
         spread = {name: log_variance for name, (_, log_variance) in said.items() if log_variance is not None}
         return output._replace(heads={name: answer for name, (answer, _) in said.items()}, head_log_variance=spread)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matjax.nn.convolution import Convolution
 from matjax.nn.features import channels
+from matjax.nn.head import Head
 from matjax.nn.model import Equivariant
 
 
@@ -18,8 +19,13 @@ def nequip(
     skip: str = "shared",
     embedding: str = "table",
     width: int = 0,
+    heads: tuple[Head, ...] = (),
+    fidelities: tuple[str, ...] = (),
+    charge: bool = False,
+    wall: bool = False,
+    backend: str = "xla",
 ) -> Equivariant:
-    """A NequIP network: `n_layer` convolutions, the last of which keeps scalars alone, and a linear readout.
+    """A NequIP network: `n_layer` convolutions, the last of which keeps scalars (and what heads need), and a linear readout.
 
     Args:
       irreps: Hidden irreps; channels may taper, as in "128x0e+64x1o+32x2e+32x3o". Harmonics go up to its largest l.
@@ -31,6 +37,11 @@ def nequip(
       skip: "shared" (Nequix), or "element" (nequip: bilinear in features and element, none in the first layer).
       embedding: "table", or "network" for physical descriptors of the elements.
       width: Channels of the embedding; 0 for as many as there are scalars.
+      heads: What it says beside the energy.
+      fidelities: Levels of theory that the answer is conditioned on.
+      charge: Condition the answer on a total charge.
+      wall: Add the repulsion of screened nuclei at short range.
+      backend: Of the edge operation, "xla" or "cuequivariance".
 
     Example:
       >>> len(nequip("8x0e+8x1o", 3).layers)
@@ -39,9 +50,10 @@ def nequip(
     Source:
       Batzner et al. (2022), Nat. Commun. 13, 2453; Koker et al. (2025), arXiv 2508.16067.
     """
-    last = f"{channels(irreps)['0e']}x0e"
+    needed = {"0e"}.union(*(channels(head.irreps) for head in heads))
+    last = "+".join(f"{n}x{ir}" for ir, n in channels(irreps).items() if ir in needed)
     skips = ("none" if skip == "element" else skip,) + (skip,) * (n_layer - 1)
-    layers = tuple(Convolution(irreps if i < n_layer - 1 else last, radial, norm, skips[i]) for i in range(n_layer))
+    layers = tuple(Convolution(irreps if i < n_layer - 1 else last, radial, norm, skips[i], backend) for i in range(n_layer))
     return Equivariant(
         irreps=irreps,
         n_layer=0,
@@ -51,4 +63,9 @@ def nequip(
         embedding=embedding,
         width=width,
         readout="linear",
+        heads=heads,
+        fidelities=fidelities,
+        charge=charge,
+        wall=wall,
+        backend=backend,
     )
