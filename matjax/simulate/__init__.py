@@ -1,8 +1,11 @@
 """Simulation: anything that answers as a potential, and the structures it is asked about."""
 
+from matjax.simulate.batch_relax import batch_relax
 from matjax.simulate.calculator import EnsembleCalculator
 from matjax.simulate.eam import cutoffs, eam_energy
 from matjax.simulate.elastic import elastic_tensor
+from matjax.simulate.energy_fn import energy_fn
+from matjax.simulate.hessian import hessian, hessian_vector_product
 from matjax.simulate.laboratory import Laboratory
 from matjax.simulate.prototypes import COMPOUNDS, LATTICES, Prototype, prototype, representative_cell
 from matjax.simulate.relax import Relaxed, relax
@@ -16,10 +19,14 @@ __all__ = [
     "Prototype",
     "Relaxed",
     "Topology",
+    "batch_relax",
     "cutoffs",
     "eam_energy",
     "edge_vectors",
     "elastic_tensor",
+    "energy_fn",
+    "hessian",
+    "hessian_vector_product",
     "prototype",
     "relax",
     "representative_cell",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from matjax.data.convert import from_ase
+from matjax.data.elements import symbol
+from matjax.simulate.room import Room
 from matjax.types import Crystal, Prediction
 
 DERIVATIVES = ("forces", "stress")
@@ -23,6 +25,14 @@ class Predictor(Protocol):
         ...
 
 
+class Trust(Protocol):
+    """Says how far a prediction can be trusted; a fitted `matjax.uncertainty.Trust` is one."""
+
+    def __call__(self, prediction: Prediction, crystals: Sequence[Crystal]) -> Any:
+        """Half widths of intervals, shift scores, flags and reasons, per crystal."""
+        ...
+
+
 class EnsembleCalculator(Calculator):
     """An ASE calculator around a predictor of energies: the mean of its members, and what each of them says.
 
@@ -31,10 +41,14 @@ class EnsembleCalculator(Calculator):
 
     - `energy_members` [n_member] in eV and `energy_std`, their standard deviation (ddof 1; zero for one member);
     - `forces_members` [n_member, n_atom, 3] in eV/Å and `forces_std` [n_atom, 3];
-    - `stress_members` [n_member, 3, 3] in eV/Å³ and `stress_std` [6].
+    - `stress_members` [n_member, 3, 3] in eV/Å³ and `stress_std` [6];
+    - `flag`, whether the atoms are off the training distribution, and `reason`, why, in words ("" where not), if the
+      predictor or the trust says which elements were in the training crystals;
+    - with a trust also `shift_score` and `energy_half_width`, half the interval of the energy, in eV.
 
     The first question for a derivative is answered with all of `derivatives`, so that an optimiser that wants forces and
-    stress evaluates the model once per step.
+    stress evaluates the model once per step. While atoms move nothing is compiled: a network is given a shape with head-room,
+    and a larger one, logged, when it runs out.
 
     Example:
       >>> from ase.build import bulk
@@ -45,38 +59,89 @@ class EnsembleCalculator(Calculator):
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]
 
-    def __init__(self, predictor: Predictor, *, derivatives: tuple[str, ...] = DERIVATIVES) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        derivatives: tuple[str, ...] = DERIVATIVES,
+        trust: Trust | None = None,
+        unknown: Literal["flag", "refuse"] = "flag",
+    ) -> None:
         """Takes a predictor.
 
         Args:
           predictor: Predicts an energy in eV/atom.
           derivatives: What to compute whenever a derivative is asked for. A model trained without stress needs
-            ("forces",); one trained on energies alone refuses either.
+            ("forces",); one trained on energies alone refuses either. Atoms without a cell get no stress.
+          trust: Fitted beside the predictor: adds shift score, interval and flag.
+          unknown: What becomes of elements that no training crystal had: "flag" predicts and flags, "refuse" raises.
 
         Raises:
-          ValueError: If a derivative is not known.
+          ValueError: If a derivative or policy is not known, or elements shall be refused and nobody says which are known.
         """
         super().__init__()
-        unknown = [name for name in derivatives if name not in DERIVATIVES]
-        if unknown:
-            raise ValueError(f"unknown derivatives {', '.join(map(repr, unknown))}; known: {', '.join(DERIVATIVES)}")
+        strange = [name for name in derivatives if name not in DERIVATIVES]
+        if strange:
+            raise ValueError(f"unknown derivatives {', '.join(map(repr, strange))}; known: {', '.join(DERIVATIVES)}")
+        if unknown not in ("flag", "refuse"):
+            raise ValueError(f"unknown={unknown!r}; allowed: flag, refuse")
         self.predictor = predictor
         self.derivatives = derivatives
+        self.trust = trust
+        self.unknown = unknown
+        self.elements = _elements(predictor, trust)
+        self.room = Room()
+        if unknown == "refuse" and not self.elements:
+            raise ValueError("unknown='refuse' needs to know the training elements, and neither predictor nor trust says them")
 
     def calculate(self, atoms: Any = None, properties: Sequence[str] = ("energy",), system_changes: Sequence[str] = all_changes) -> None:
         """Predicts the atoms; called by ASE.
 
         Raises:
-          ValueError: If the model was not trained on what is asked for, or predicts no energy.
+          ValueError: If the model was not trained on what is asked for, predicts no energy, or the atoms are none, not finite,
+            or of a refused element.
+          PropertyNotImplementedError: If the stress of atoms without a cell is asked for.
         """
         super().calculate(atoms, properties, system_changes)
-        asked = [name for name in DERIVATIVES if name in properties]
-        wanted = tuple(name for name in DERIVATIVES if asked and name in (*asked, *self.derivatives))
         crystal = from_ase(self.atoms)  # pyright: ignore[reportArgumentType]  (ASE has put a copy of the atoms there)
-        said = self.predictor([crystal], derivatives=wanted)
+        unseen = self._unseen(crystal)
+        asked = [name for name in DERIVATIVES if name in properties]
+        has_cell = self.atoms.cell.rank == 3  # pyright: ignore[reportOptionalMemberAccess]
+        if "stress" in asked and not has_cell:
+            raise PropertyNotImplementedError("atoms without three lattice vectors have no volume, hence no stress")
+        wanted = tuple(n for n in DERIVATIVES if asked and n in (*asked, *self.derivatives) and (n != "stress" or has_cell))
+        said = self.room.fitted(self.predictor, crystal)([crystal], derivatives=wanted)
         if said.unit != "eV/atom":
             raise ValueError(f"the model predicts {said.label} in {said.unit}; a calculator needs an energy in eV/atom")
-        self.results = {**_energy(said, len(crystal)), **_forces(said), **_stress(said)}
+        self.results = {**_energy(said, len(crystal)), **_forces(said), **_stress(said), **self._judgement(said, crystal, unseen)}
+
+    def _unseen(self, crystal: Crystal) -> list[str]:
+        """Symbols of elements that the model never saw, if refusals leave any."""
+        if not len(crystal):
+            raise ValueError("no atoms to calculate")
+        if not (np.isfinite(crystal.positions).all() and np.isfinite(crystal.lattice).all()):
+            raise ValueError("positions or cell are not finite; if this came in a simulation, it has exploded: take shorter steps")
+        unseen = [symbol(int(z)) for z in np.unique(crystal.numbers) if self.elements and int(z) not in self.elements]
+        if unseen and self.unknown == "refuse":
+            known = ", ".join(symbol(z) for z in sorted(self.elements))
+            raise ValueError(f"{', '.join(unseen)} refused: no training crystal had it; the model knows {known}")
+        return unseen
+
+    def _judgement(self, said: Prediction, crystal: Crystal, unseen: list[str]) -> dict[str, Any]:
+        if self.trust is not None:
+            judged = self.trust(said, [crystal])
+            half_width = judged.half_width if judged.half_width_outside is None else judged.half_width_outside
+            interval = {"energy_half_width": float(half_width[0]) * len(crystal), "shift_score": float(judged.score[0])}
+            return {"flag": bool(judged.flag[0]), "reason": judged.reason[0], **interval}
+        if not self.elements:
+            return {}
+        return {"flag": bool(unseen), "reason": f"contains {', '.join(unseen)}, never seen in training" if unseen else ""}
+
+
+def _elements(predictor: Any, trust: Any) -> frozenset[int]:
+    """Atomic numbers of the training crystals; empty where nobody says them."""
+    taught = getattr(getattr(predictor, "supervision", None), "elements", ())
+    return frozenset(int(z) for z in taught or getattr(getattr(trust, "flag", None), "known", ()))
 
 
 def _energy(said: Prediction, n_atom: int) -> dict[str, Any]:

@@ -14,10 +14,10 @@ import numpy as np
 
 from matjax.config import spec
 from matjax.data.elements import number, symbol
-from matjax.graph.neighbours import neighbours
 from matjax.simulate.chunks import Chunk, chunks
 from matjax.simulate.eam import cutoffs, eam_energy
 from matjax.simulate.elastic import elastic_tensor
+from matjax.simulate.evidence import evidence, min_distance
 from matjax.simulate.frames import dataset, shaken
 from matjax.simulate.relax import relax
 from matjax.types import Crystal, Dataset, Result
@@ -167,15 +167,15 @@ class Laboratory:
         return results
 
     def _result(self, given: Crystal, relaxed: Crystal, rest: dict[str, np.ndarray], n_step: float) -> Result:
-        evidence = _evidence(given, relaxed) | {"max_force": float(rest["max_force"]), "max_stress": float(rest["max_stress"])}
-        evidence["n_step"] = float(n_step)
+        said = evidence(given, relaxed) | {"max_force": float(rest["max_force"]), "max_stress": float(rest["max_stress"])}
+        said["n_step"] = float(n_step)
         labels = {"energy_per_atom": float(rest["energy"]) / len(given), "volume_per_atom": relaxed.volume / len(given)}
-        status, error = self._verdict(given, evidence, bool(rest["converged"]))
-        return Result(status, relaxed, labels, evidence=evidence, error=error)
+        status, error = self._verdict(given, said, bool(rest["converged"]))
+        return Result(status, relaxed, labels, evidence=said, error=error)
 
     def _verdict(self, given: Crystal, evidence: dict[str, float], is_converged: bool) -> tuple[str, str]:
         ratio, moved = evidence["volume_ratio"], evidence["max_displacement"]
-        reach = self.max_displacement * _min_distance(given) * ratio ** (1 / 3)
+        reach = self.max_displacement * min_distance(given) * ratio ** (1 / 3)
         if not self.min_volume <= ratio <= self.max_volume:
             return "transformed", f"physical: the volume changed {ratio:.2f} times; allowed {self.min_volume} to {self.max_volume}"
         if moved > reach:
@@ -239,27 +239,9 @@ def _objection(crystal: Crystal) -> str:
         return "physical: positions or lattice are not finite"
     if not crystal.pbc.all() or crystal.volume < 1e-3:
         return f"physical: the laboratory relaxes volumes, so a crystal must be periodic along a, b and c; pbc is {crystal.pbc}"
-    if (distance := _min_distance(crystal)) < NEAREST:
+    if (distance := min_distance(crystal)) < NEAREST:
         return f"physical: atoms overlap: the nearest two are {distance:.2f} Å apart; at least {NEAREST} Å"
     return ""
-
-
-def _min_distance(crystal: Crystal) -> float:
-    """Distance of the nearest two atoms (or images), Å: the search widens until it finds a pair."""
-    reach = 1.2 * (crystal.volume / len(crystal)) ** (1 / 3)
-    while not len(vectors := neighbours(crystal, reach).vectors):
-        reach *= 1.5
-    return float(np.sqrt(np.square(vectors).sum(1).min()))
-
-
-def _evidence(given: Crystal, relaxed: Crystal) -> dict[str, float]:
-    """How far a relaxation went; displacements are from the lattice sites, scaled with the lattice, without rigid drift."""
-    moved = relaxed.positions - given.positions @ np.linalg.solve(given.lattice, relaxed.lattice)
-    return {
-        "volume_ratio": relaxed.volume / given.volume,
-        "max_displacement": float(np.linalg.norm(moved - moved.mean(0), axis=1).max()),
-        "min_distance": _min_distance(relaxed),
-    }
 
 
 def _with_elastic(result: Result, constants: np.ndarray) -> Result:
