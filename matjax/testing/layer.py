@@ -23,6 +23,7 @@ CUTOFF = 4.0
 N_BASIS = 5
 N_EMBEDDING = 6
 N_PAD = 3
+SMALL = 1e-6
 _EXACT = {"rtol": 1e-8, "atol": 1e-9}
 
 
@@ -39,8 +40,10 @@ def check_layer(layer: nn.Module, *, irreps_in: str, key: jax.Array) -> None:
 
     In double precision, with jittered parameters: rotation and inversion of the crystal turn the features and nothing else;
     the order of atoms does not matter; padding may hold anything finite; a neighbour that leaves through the cutoff fades out
-    with its slope, and beyond it is not felt; jit equals eager; gradients are finite, also where all features are zero;
-    float32 stays float32 and float64 float64.
+    with its slope, and beyond it is not felt, so that forces have no jump; jit equals eager, and a member of a vmapped ensemble
+    that member alone; first and second derivatives are finite, also where all features are zero, and the second
+    the slope of the first; float32 stays float32 and
+    float64 float64.
 
     Args:
       layer: A flax module called with (features, edges, nodes); edges carry harmonics up to the largest l of its
@@ -76,7 +79,11 @@ def check_layer(layer: nn.Module, *, irreps_in: str, key: jax.Array) -> None:
         assert_close(expected, {ir: x[:n_real] for ir, x in eager.items()}, "jit and eager differ", **_EXACT)
         zero = scene._replace(features=jax.tree.map(np.zeros_like, scene.features))
         for name, place in (("the features", scene), ("features that are all zero", zero)):
-            assert_finite(_slopes(variables, place, layer=layer, irreps=irreps), f"gradients at {name}")
+            slopes, bent = _slopes(variables, place, 0.0, layer=layer, irreps=irreps)
+            assert_finite(slopes, f"gradients at {name}")
+            assert_finite(bent, f"second derivatives at {name}")
+        _check_curvature(functools.partial(_slopes, variables, scene, layer=layer, irreps=irreps))
+        _check_members(variables, scene, layer, irreps)
         for dtype in (np.float32, np.float64):
             said = jax.eval_shape(run, as_dtype(variables, dtype), as_dtype(scene, dtype))
             assert_dtype(said, dtype, "the output")
@@ -93,15 +100,45 @@ def _apply(variables: Any, scene: Scene, *, layer: nn.Module, irreps: tuple[str,
 
 
 @functools.partial(jax.jit, static_argnames=("layer", "irreps"))
-def _slopes(variables: Any, scene: Scene, *, layer: nn.Module, irreps: tuple[str, ...]) -> Any:
-    """Gradients of the sum of squares with respect to parameters, features and edge vectors."""
+def _slopes(variables: Any, scene: Scene, step: float, *, layer: nn.Module, irreps: tuple[str, ...]) -> Any:
+    """Gradients of the sum of squares with respect to parameters, features and edge vectors, and its Hessian times all ones.
 
-    def total(variables: Any, features: Features, vectors: jax.Array) -> jax.Array:
+    Taken `step` away, along all ones.
+    """
+
+    def total(place: tuple[Any, Features, jax.Array]) -> jax.Array:
+        variables, features, vectors = place
         graph = scene.graph._replace(edges=scene.graph.edges._replace(vectors=vectors))
         out = _apply(variables, scene._replace(features=features, graph=graph), layer=layer, irreps=irreps)
         return sum((jnp.sum(x**2) for x in out.values()), jnp.zeros(()))
 
-    return jax.grad(total, (0, 1, 2))(variables, scene.features, scene.graph.edges.vectors)
+    place = jax.tree.map(lambda x: jnp.asarray(x) + step, (variables, scene.features, scene.graph.edges.vectors))
+    return jax.jvp(jax.grad(total), (place,), (jax.tree.map(jnp.ones_like, place),))
+
+
+def _check_curvature(slopes_at: Any) -> None:
+    """Second derivatives are the change of the first: what training on forces relies on."""
+    bent = slopes_at(0.0)[1]
+    found = jax.tree.map(lambda a, b: (a - b) / (2 * SMALL), slopes_at(SMALL)[0], slopes_at(-SMALL)[0])
+    near = {"rtol": 1e-5, "atol": 1e-6 * max(float(np.abs(x).max()) for x in jax.tree.leaves(bent))}
+    assert_close(found, bent, "second derivatives are not the slope of the first", **near)
+
+
+def _check_members(variables: Any, scene: Scene, layer: nn.Module, irreps: tuple[str, ...]) -> None:
+    """Two members under vmap answer as each alone."""
+    members = [variables, jax.tree.map(lambda x: 1.1 * x, variables)]
+    scenes = [scene, scene._replace(features=jax.tree.map(lambda x: 0.9 * x, scene.features))]
+    features = jax.tree.map(lambda *x: np.stack(x), *(s.features for s in scenes))
+    together = _apply_members(jax.tree.map(lambda *x: np.stack(x), *members), features, scene, layer=layer, irreps=irreps)
+    for i in range(2):
+        alone, found = _apply(members[i], scenes[i], layer=layer, irreps=irreps), jax.tree.map(lambda x, i=i: x[i], together)
+        assert_close(alone, found, "a member of a vmapped ensemble differs from that member alone", **_EXACT)
+
+
+@functools.partial(jax.jit, static_argnames=("layer", "irreps"))
+def _apply_members(variables: Any, features: Any, scene: Scene, *, layer: nn.Module, irreps: tuple[str, ...]) -> Any:
+    run = lambda member, x: _apply(member, scene._replace(features=x), layer=layer, irreps=irreps)
+    return jax.vmap(run)(variables, features)
 
 
 def _inputs(scene: Scene, irreps: tuple[str, ...]) -> tuple[Any, ...]:
@@ -132,12 +169,26 @@ def _permuted(scene: Scene, order: np.ndarray) -> Scene:
     order = np.concatenate([order, np.arange(len(order), len(scene.embedding))])
     place = np.argsort(order).astype(np.int32)
     senders, receivers = place[scene.graph.senders], place[scene.graph.receivers]
-    sort = np.argsort(receivers, kind="stable")
-    edges = scene.graph.edges
-    edges = edges._replace(pair=edges.pair[sort], first=np.argsort(sort).astype(np.int32)[edges.first])
-    graph = scene.graph._replace(senders=senders[sort], receivers=receivers[sort], edges=edges)
-    moved = Scene({ir: x[order] for ir, x in scene.features.items()}, scene.embedding[order], graph)
-    return _with_vectors(moved, scene.graph.edges.vectors[sort])
+    graph = _sorted(scene.graph._replace(senders=senders, receivers=receivers))
+    return Scene({ir: x[order] for ir, x in scene.features.items()}, scene.embedding[order], graph)
+
+
+def _sorted(graph: Graph) -> Graph:
+    """The graph with its edges in the order of their receivers."""
+    sort = np.argsort(graph.receivers, kind="stable")
+    edges: Any = graph.edges
+    edges = edges._replace(vectors=edges.vectors[sort], pair=edges.pair[sort], first=np.argsort(sort).astype(np.int32)[edges.first])
+    return graph._replace(senders=graph.senders[sort], receivers=graph.receivers[sort], edges=edges)
+
+
+def _without(scene: Scene, edge: np.ndarray) -> Scene:
+    """The scene where these edges are padding."""
+    last = np.int32(len(scene.embedding) - 1)
+    graph = scene.graph
+    edges = graph.edges._replace(vectors=np.where(edge[:, None], 2 * CUTOFF, graph.edges.vectors))
+    senders, receivers = (np.where(edge, last, x) for x in (graph.senders, graph.receivers))
+    n_edge = graph.n_edge + np.array([-1, 1]) * edge.sum()
+    return scene._replace(graph=_sorted(graph._replace(senders=senders, receivers=receivers, edges=edges, n_edge=n_edge)))
 
 
 def _with_garbage(scene: Scene, random: np.random.Generator) -> Scene:
@@ -149,12 +200,15 @@ def _with_garbage(scene: Scene, random: np.random.Generator) -> Scene:
 
 
 def _check_cutoff(real: Any, scene: Scene) -> None:
-    """The output as a function of the length of one pair: constant beyond the cutoff, of zero slope at it."""
+    """The output as a function of the length of one pair: beyond the cutoff as if it were not there, of zero slope at it."""
     vectors = scene.graph.edges.vectors
-    row = (scene.graph.edges.pair == scene.graph.edges.pair[0])[:, None]  # both directions
+    pair = np.asarray(scene.graph.edges.pair)
+    edge = pair == pair[0]  # both directions
     direction = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    at = lambda share: real(_with_vectors(scene, np.where(row, share * (1 + 1e-12) * CUTOFF * direction, vectors)))
-    assert_close(at(2.0), at(1.0), "a neighbour beyond the cutoff is felt", **_EXACT)
+    at = lambda share: real(_with_vectors(scene, np.where(edge[:, None], share * (1 + 1e-12) * CUTOFF * direction, vectors)))
+    absent = real(_without(scene, edge))
+    for share in (2.0, 1.0):
+        assert_close(absent, at(share), "a neighbour beyond the cutoff is felt", **_EXACT)
     small = 1e-4
     change = lambda share: max(np.abs(a - b).max() for a, b in zip(at(share).values(), at(share - small).values(), strict=True))
     inside, leaving = change(0.7), change(1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,21 +13,25 @@ import numpy as np
 from matjax.graph import Shape, batches, pack, shape_for
 from matjax.keys import child, generator
 from matjax.nn import Model, evaluate
+from matjax.nn.head import Head
 from matjax.testing.compare import as_double, as_dtype, assert_close, assert_dtype, assert_finite
 from matjax.testing.crystals import random_crystal, random_rotation, to_double_graph
+from matjax.testing.heads import Heads, doubled, heads_of, known_heads, permuted, turned
 from matjax.types import Crystal, Graph
 
 NUMBERS = (8, 22, 26, 16)
 STEP = 1e-4
+SMALL = 1e-6
 _EXACT = {"rtol": 1e-8, "atol": 1e-9}
 
 
 class Answer(NamedTuple):
-    """What a model says of one crystal: energy in eV, forces [n_atom, 3] in eV/Å, stress [3, 3] in eV/Å³."""
+    """What a model says of one crystal: energy in eV, forces [n_atom, 3] in eV/Å, stress [3, 3] in eV/Å³, further heads."""
 
     energy: np.ndarray
     forces: np.ndarray
     stress: np.ndarray
+    heads: Heads
 
 
 Ask = Callable[[Sequence[Crystal]], list[Answer]]
@@ -36,13 +40,16 @@ Ask = Callable[[Sequence[Crystal]], list[Answer]]
 def check_model(model: Model, *, key: jax.Array) -> None:
     """Holds a model against the laws of matter and the contract of packed batches, in double precision.
 
-    Energy, forces and stress: rotation, inversion, translation, permutation, supercell, wrapped atoms, skewed and left-handed
-    lattice, far apart = additive, an isolated atom, forces that sum to zero, finite differences, and the gradient with respect
-    to positions and strain written out. Batches: batch = single, padded = unpadded with garbage in the padding, down to the
-    gradients of parameters; jit = eager; float32 stays float32 and float64 float64.
+    Energy, forces, stress and heads, if there are any: rotation, inversion, translation, permutation, supercell, wrapped atoms,
+    skewed and left-handed lattice. Energy, forces and stress: far apart = additive, an isolated atom, no jump of energy or
+    forces when a neighbour enters, forces that sum to zero, finite differences, the gradient with respect to positions and
+    strain written out, finite and right second derivatives. Batches: batch = single, padded = unpadded with garbage in the
+    padding, down to the gradients of parameters; jit = eager; a member of a vmapped ensemble = that member alone; float32 stays
+    float32 and float64 float64.
 
     Args:
-      model: The model; its variables are initialised here and jittered.
+      model: The model; its variables are initialised here and jittered. Heads turn as its attribute `heads` says
+        (`matjax.nn.head.Head`); without it every trailing axis of a head is x, y, z.
       key: For variables and crystals.
 
     Raises:
@@ -54,31 +61,44 @@ def check_model(model: Model, *, key: jax.Array) -> None:
         graph = to_double_graph(crystal, model.cutoff)
         shape = shape_for([to_double_graph(_supercell(crystal), model.cutoff)], 3)
         batch = pack([graph], shape, cutoff=model.cutoff)
-        variables = as_double(_init(child(key, "init"), batch, model=model), random)
+        variables = _jittered(_init(child(key, "init"), batch, model=model), random)
         ask = functools.partial(_ask, model, variables, shape)
         _check_dtype(model, variables, batch)
-        _check_symmetries(ask, crystal, random)
+        _check_symmetries(ask, crystal, random, known_heads(model))
         _check_limits(ask, random, model.cutoff)
+        _check_entrance(ask, model.cutoff)
         _check_differences(ask, crystal)
         _check_batches(model, variables, crystal, shape, random)
         _check_gradient(model, variables, batch, crystal)
+        _check_curvature(model, variables, batch, random)
+        _check_members(model, variables, batch)
+
+
+def _jittered(variables: Any, random: np.random.Generator) -> Any:
+    """Parameters away from special values; constants scaled, because a constant that is zero (the shift of a vector) may have to be."""
+    scaled = jax.tree.map(lambda x: np.asarray(x, np.float64) * (1 + 0.1 * random.normal()), variables)
+    return {**scaled, "params": as_double(variables["params"], random)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Laws of matter
 
 
-def _check_symmetries(ask: Ask, crystal: Crystal, random: np.random.Generator) -> None:
-    changes = _changes(crystal, random)
+def _check_symmetries(ask: Ask, crystal: Crystal, random: np.random.Generator, known: Mapping[str, Head]) -> None:
+    changes = _changes(crystal, random, known)
     (expected,) = ask([crystal])
     assert_finite(expected, "the answer")
     assert_close(expected.stress, expected.stress.T, "stress is not symmetric", **_EXACT)
     assert_close(np.zeros(3), expected.forces.sum(0), "forces do not sum to zero", **_EXACT)
     for (name, (_, expect)), found in zip(changes.items(), ask([c for c, _ in changes.values()]), strict=True):
-        assert_close(expect(expected), found, f"{name}: the answer is not what it must be", **_EXACT)
+        wanted = expect(expected)
+        found = found._replace(heads={name: found.heads[name] for name in wanted.heads})
+        assert_close(wanted, found, f"{name}: the answer is not what it must be", **_EXACT)
 
 
-def _changes(crystal: Crystal, random: np.random.Generator) -> dict[str, tuple[Crystal, Callable[[Answer], Answer]]]:
+def _changes(
+    crystal: Crystal, random: np.random.Generator, known: Mapping[str, Head]
+) -> dict[str, tuple[Crystal, Callable[[Answer], Answer]]]:
     """{law: (changed crystal, what the answer becomes)}."""
     lattice, positions, numbers = crystal.lattice, crystal.positions, crystal.numbers
     turn, order = random_rotation(random), random.permutation(len(crystal))
@@ -88,12 +108,21 @@ def _changes(crystal: Crystal, random: np.random.Generator) -> dict[str, tuple[C
     return {
         "rotation": (
             Crystal(lattice @ turn.T, positions @ turn.T, numbers),
-            lambda a: Answer(a.energy, a.forces @ turn.T, turn @ a.stress @ turn.T),
+            lambda a: Answer(a.energy, a.forces @ turn.T, turn @ a.stress @ turn.T, turned(a.heads, known, turn)),
         ),
-        "inversion": (Crystal(-lattice, -positions, numbers), lambda a: a._replace(forces=-a.forces)),
+        "inversion": (
+            Crystal(-lattice, -positions, numbers),
+            lambda a: a._replace(forces=-a.forces, heads=turned(a.heads, known, -np.eye(3))),
+        ),
         "translation": (Crystal(lattice, positions + random.normal(size=(1, 3)), numbers), same),
-        "permutation": (Crystal(lattice, positions[order], numbers[order]), lambda a: a._replace(forces=a.forces[order])),
-        "supercell": (_supercell(crystal), lambda a: a._replace(energy=2 * a.energy, forces=np.tile(a.forces, (2, 1)))),
+        "permutation": (
+            Crystal(lattice, positions[order], numbers[order]),
+            lambda a: a._replace(forces=a.forces[order], heads=permuted(a.heads, order)),
+        ),
+        "supercell": (
+            _supercell(crystal),
+            lambda a: Answer(2 * a.energy, np.tile(a.forces, (2, 1)), a.stress, doubled(a.heads, known)),
+        ),
         "atoms moved by lattice vectors": (Crystal(lattice, positions + images, numbers), same),
         "skewed choice of lattice": (Crystal(skew @ lattice, positions, numbers), same),
         "left-handed lattice": (Crystal(lattice[[1, 0, 2]], positions, numbers), same),
@@ -120,6 +149,16 @@ def _check_limits(ask: Ask, random: np.random.Generator, cutoff: float) -> None:
     assert_finite(vacuum, "an isolated atom")
     assert_close(vacuum.energy, cell.energy, "an atom in a large cell is not an isolated atom", **_EXACT)
     assert_close((np.zeros((1, 3)), np.zeros((3, 3))), (cell.forces, cell.stress), "an isolated atom feels forces", **_EXACT)
+
+
+def _check_entrance(ask: Ask, cutoff: float) -> None:
+    """An atom that comes in through the cutoff of two others changes neither energy nor forces with a jump."""
+    place = lambda share: np.array([[0, 0, 0], [0, 1.8, 0], [0, 0, share * cutoff]])
+    at = lambda share: Crystal(np.eye(3), place(share), np.array(NUMBERS[:3]), np.zeros(3, bool))
+    outside, leaving, inside = ask([at(1 + SMALL), at(1 - SMALL), at(0.7)])
+    for name, of in (("energy", lambda a: a.energy), ("forces", lambda a: a.forces)):
+        jump, change = (float(np.abs(of(a) - of(outside)).max()) for a in (leaving, inside))
+        assert jump <= 1e-4 * change + 1e-12, f"a neighbour enters the cutoff with a jump of the {name}: {jump:.1e}; inside: {change:.1e}"
 
 
 def _check_differences(ask: Ask, crystal: Crystal) -> None:
@@ -154,7 +193,9 @@ def _check_batches(model: Model, variables: Any, crystal: Crystal, shape: Shape,
     room = lambda n: pack(graphs[:n], shape, cutoff=model.cutoff)
     single, batch = (_evaluate(variables, room(n), model=model) for n in (1, 3))
     n_atom = len(crystal)
-    cut = lambda said: (said.energy[0], said.features[0], said.forces[:n_atom], said.stress[0])
+    known, atoms = known_heads(model), slice(0, n_atom)
+    heads = lambda said: [heads_of(x, known, shape.n_node, 0, atoms) for x in (said.heads, said.head_log_variance)]
+    cut = lambda said: (said.energy[0], said.features[0], said.forces[:n_atom], said.stress[0], heads(said))
     assert_close(cut(single), cut(batch), "the rest of the batch shows", **_EXACT)
     eager = model.apply(variables, room(1))
     assert_close((single.energy[0], single.features[0]), (eager.energy[0], eager.features[0]), "jit and eager differ", **_EXACT)
@@ -192,6 +233,43 @@ def _check_gradient(model: Model, variables: Any, batch: Graph, crystal: Crystal
     force, strain = _obvious(variables, batch, positions, model=model)
     assert_close(force[: len(crystal)], said.forces[: len(crystal)], "forces differ from the gradient by positions", **_EXACT)
     assert_close(strain[0] / crystal.volume, said.stress[0], "stress differs from the gradient by strain", **_EXACT)
+
+
+def _check_curvature(model: Model, variables: Any, batch: Graph, random: np.random.Generator) -> None:
+    """A Hessian-vector product is finite, and the change of the slope along the vector: what training on forces differentiates."""
+    vectors, direction = batch.edges.vectors, random.normal(size=batch.edges.vectors.shape)
+    at = lambda step: _curvature(variables, batch, vectors + step * direction, direction, model=model)
+    bent = at(0.0)[1]
+    assert_finite(bent, "second derivatives")
+    near = {"rtol": 1e-5, "atol": 1e-6 * float(np.abs(bent).max())}
+    found = (at(SMALL)[0] - at(-SMALL)[0]) / (2 * SMALL)
+    assert_close(found, bent, "second derivatives are not the slope of the first", **near)
+
+
+@functools.partial(jax.jit, static_argnames=("model",))
+def _curvature(variables: Any, batch: Graph, vectors: jax.Array, direction: jax.Array, *, model: Model) -> tuple[jax.Array, jax.Array]:
+    """(gradient of the energy by edge vectors, its Hessian times a direction), both [n_edge, 3]."""
+
+    def energy(vectors: jax.Array) -> jax.Array:
+        said: Any = model.apply(variables, batch._replace(edges=batch.edges._replace(vectors=vectors)))
+        return jnp.sum(jnp.where(batch.globals.mask, jnp.asarray(said.energy), 0.0))
+
+    return jax.jvp(jax.grad(energy), (vectors,), (direction,))
+
+
+def _check_members(model: Model, variables: Any, batch: Graph) -> None:
+    """Two members under vmap answer as each alone."""
+    members = [variables, jax.tree.map(lambda x: 1.05 * x, variables)]
+    alone = [_evaluate(member, batch, model=model) for member in members]
+    together = _evaluate_members(jax.tree.map(lambda *x: np.stack(x), *members), batch, model=model)
+    for i, expected in enumerate(alone):
+        found = jax.tree.map(lambda x, i=i: x[i], together)
+        assert_close(expected, found, "a member of a vmapped ensemble differs from that member alone", **_EXACT)
+
+
+@functools.partial(jax.jit, static_argnames=("model",))
+def _evaluate_members(variables: Any, batch: Graph, *, model: Model) -> Any:
+    return jax.vmap(lambda member: evaluate(model, member, batch))(variables)
 
 
 @functools.partial(jax.jit, static_argnames=("model",))
@@ -241,5 +319,7 @@ def _ask(model: Model, variables: Any, shape: Shape, crystals: Sequence[Crystal]
         said = _evaluate(variables, batch, model=model)
         energy, forces, stress = (np.asarray(x) for x in (said.energy, said.forces, said.stress))
         ends = np.cumsum(batch.n_node[batch.globals.mask])
-        answers += [Answer(energy[i], forces[end - batch.n_node[i] : end], stress[i]) for i, end in enumerate(ends)]
+        for i, (n_atom, end) in enumerate(zip(batch.n_node[batch.globals.mask], ends, strict=True)):
+            heads = heads_of(said.heads, known_heads(model), shape.n_node, i, slice(end - n_atom, end))
+            answers.append(Answer(energy[i], forces[end - n_atom : end], stress[i], heads))
     return answers

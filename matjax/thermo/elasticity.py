@@ -14,6 +14,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from matjax.thermo.host import float64
+
 SYMMETRY = {"fcc": "cubic", "bcc": "cubic", "hcp": "hexagonal"}
 """Symmetry that the elastic constants of a random solution have on average, by lattice."""
 
@@ -69,7 +71,7 @@ def voigt(elastic: ArrayLike) -> Moduli:
     Source:
       Voigt (1928); Hill (1952), The elastic behaviour of a crystalline aggregate, eq. 1.
     """
-    with jax.enable_x64(True):
+    with float64():
         elastic = _checked(elastic)
         return Moduli(_sum(elastic, (_NORMAL + _CROSS) / 9), _sum(elastic, (_NORMAL - _CROSS / 2 + 3 * _SHEAR) / 15))
 
@@ -82,7 +84,7 @@ def reuss(elastic: ArrayLike) -> Moduli:
     Source:
       Reuss (1929); Hill (1952), The elastic behaviour of a crystalline aggregate, eq. 2.
     """
-    with jax.enable_x64(True):
+    with float64():
         compliance = _inverse(_checked(elastic))
         softness = _sum(compliance, (4 * _NORMAL - 2 * _CROSS + 3 * _SHEAR) / 15)
         return Moduli(1 / _sum(compliance, _NORMAL + _CROSS), 1 / softness)
@@ -94,7 +96,7 @@ def hill(elastic: ArrayLike) -> Moduli:
     Source:
       Hill (1952), The elastic behaviour of a crystalline aggregate.
     """
-    with jax.enable_x64(True):
+    with float64():
         upper, lower = voigt(elastic), reuss(elastic)
         return Moduli((upper.bulk + lower.bulk) / 2, (upper.shear + lower.shear) / 2)
 
@@ -116,7 +118,7 @@ def symmetrise(elastic: ArrayLike, symmetry: str) -> Array:
     """
     if symmetry not in _PROJECTION:
         raise ValueError(f"elastic constants can be made {' or '.join(_PROJECTION)}, not {symmetry!r}")
-    with jax.enable_x64(True):
+    with float64():
         elastic = _checked(elastic)
         fill = lambda constant, pattern: constant[..., None, None] * jnp.asarray(pattern).reshape(*(1,) * constant.ndim, 6, 6)
         return sum((fill(_sum(elastic, weights), pattern) for weights, pattern in _PROJECTION[symmetry]), jnp.zeros(()))
@@ -131,7 +133,7 @@ def born(elastic: ArrayLike) -> Array:
     Source:
       Born (1940); Mouhat & Coudert (2014), Necessary and sufficient elastic stability conditions in various crystal systems.
     """
-    with jax.enable_x64(True):
+    with float64():
         tensor = _checked(elastic)
         tensor = (tensor + tensor.mT) / 2 * _like(_MANDEL, tensor)
         strain = jnp.linalg.eigh(jax.lax.stop_gradient(tensor))[1][..., :1]
@@ -148,13 +150,13 @@ def pugh_ratio(bulk: ArrayLike, shear: ArrayLike) -> Array:
     Source:
       Pugh (1954), Relations between the elastic moduli and the plastic properties of polycrystalline pure metals.
     """
-    with jax.enable_x64(True):
+    with float64():
         return jnp.asarray(bulk, jnp.float64) / jnp.asarray(shear, jnp.float64)
 
 
 def poisson_ratio(bulk: ArrayLike, shear: ArrayLike) -> Array:
     """(3 B - 2 G) / (2 (3 B + G)), of the isotropic polycrystal; a proxy of ductility that orders alloys as Pugh's ratio does."""
-    with jax.enable_x64(True):
+    with float64():
         bulk, shear = jnp.asarray(bulk, jnp.float64), jnp.asarray(shear, jnp.float64)
         return (3 * bulk - 2 * shear) / (2 * (3 * bulk + shear))
 
@@ -165,7 +167,7 @@ def cauchy_pressure(elastic: ArrayLike) -> Array:
     Source:
       Pettifor (1992), Theoretical predictions of structure and related properties of intermetallics.
     """
-    with jax.enable_x64(True):
+    with float64():
         return _sum(_checked(elastic), _CROSS / 6 - _SHEAR / 3)
 
 
@@ -175,7 +177,7 @@ def universal_anisotropy(elastic: ArrayLike) -> Array:
     Source:
       Ranganathan & Ostoja-Starzewski (2008), Universal elastic anisotropy index.
     """
-    with jax.enable_x64(True):
+    with float64():
         upper, lower = voigt(elastic), reuss(elastic)
         return 5 * upper.shear / lower.shear + upper.bulk / lower.bulk - 6
 
@@ -203,7 +205,7 @@ def _inverse(matrix: Array) -> Array:
 
 @_inverse.defjvp
 def _inverse_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    with jax.enable_x64(True):
+    with float64():
         inverse = _inverse(*primals)
         product = lambda a, b: jnp.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2)  # a dot would be transposed in float32
         return inverse, -product(product(inverse, *tangents), inverse)

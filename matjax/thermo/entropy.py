@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from matjax.thermo.host import float64
 from matjax.units import BOLTZMANN
 
 
@@ -23,7 +23,7 @@ def configurational_entropy(x: ArrayLike) -> Array:
       >>> round(float(configurational_entropy([0.2, 0.2, 0.2, 0.2, 0.2])) / BOLTZMANN, 4)
       1.6094
     """
-    with jax.enable_x64(True):
+    with float64():
         x = jnp.asarray(x, jnp.float64)
         present = jnp.where(x > 0, x, 1.0)  # ln 1 = 0, and a where before the logarithm keeps its derivative finite
         return -BOLTZMANN * jnp.sum(present * jnp.log(present), axis=-1)
@@ -45,7 +45,7 @@ def sublattice_entropy(occupancy: ArrayLike, multiplicities: ArrayLike) -> Array
     Source:
       Sundman & Ågren (1981), A regular solution model for phases with several components and sublattices, eq. 9.
     """
-    with jax.enable_x64(True):
+    with float64():
         occupancy, share = jnp.asarray(occupancy, jnp.float64), jnp.asarray(multiplicities, jnp.float64)
         if occupancy.ndim < 2 or share.shape != occupancy.shape[-2:-1]:
             raise ValueError(

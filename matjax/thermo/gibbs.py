@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 
 from matjax.config import spec
 from matjax.thermo.entropy import configurational_entropy
+from matjax.thermo.host import float64
 from matjax.thermo.landscape import Landscape
 from matjax.thermo.solution import evaluate
 from matjax.thermo.vibration import debye_free_energy, debye_temperature
@@ -53,26 +54,26 @@ def gibbs_solution(landscape: Landscape, lattice: Array | int, x: ArrayLike, tem
       temperature: K, a number.
       terms: Which terms.
     """
-    with jax.enable_x64(True):
+    with float64():
         return _gibbs_solution(landscape, jnp.asarray(lattice), jnp.asarray(x, jnp.float64), jnp.asarray(temperature, jnp.float64), terms)
 
 
 def gibbs_compounds(landscape: Landscape, temperature: ArrayLike, terms: Terms = ALL_TERMS) -> Array:
     """Gibbs energy of every ordered compound, eV/atom relative to the elements' lowest enthalpies; order is taken as perfect."""
-    with jax.enable_x64(True):
+    with float64():
         return _gibbs_compounds(landscape, jnp.asarray(temperature, jnp.float64), terms)
 
 
 def gibbs_elements(landscape: Landscape, temperature: ArrayLike, terms: Terms = ALL_TERMS) -> Array:
     """Gibbs energy of each pure element on its stable lattice at T, eV/atom relative to its lowest enthalpy."""
-    with jax.enable_x64(True):
+    with float64():
         n_lattice, pure = landscape.enthalpy.mean.shape[-2], jnp.eye(len(landscape.mass), dtype=jnp.float64)
         return jnp.stack([gibbs_solution(landscape, k, pure, temperature, terms) for k in range(n_lattice)]).min(0)
 
 
 def gibbs_mixing(landscape: Landscape, lattice: Array | int, x: ArrayLike, temperature: ArrayLike, terms: Terms = ALL_TERMS) -> Array:
     """Gibbs energy of mixing, eV/atom: of the solution, minus that of the elements in their stable states at T."""
-    with jax.enable_x64(True):
+    with float64():
         x = jnp.asarray(x, jnp.float64)
         elements = jnp.tensordot(gibbs_elements(landscape, temperature, terms), x, axes=(-1, -1))
         return gibbs_solution(landscape, lattice, x, temperature, terms) - elements

@@ -11,6 +11,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from matjax.thermo.host import float64
+
 NO_PHASE = 1e6
 """Energy (eV/atom) from which a point is no phase: a mask by large energies, and the price of matter that no phase holds."""
 
@@ -79,7 +81,7 @@ def lower_hull(
     Source:
       Dantzig (1951), primal simplex, with the lexicographic rule of Dantzig, Orden & Wolfe (1955) in its symbolic form.
     """
-    with jax.enable_x64(True):
+    with float64():
         x, points, energies = (jnp.asarray(value, jnp.float64) for value in (x, points, energies))
         mask = jnp.ones(energies.shape, bool) if mask is None else jnp.asarray(mask, bool)
         if x.ndim != 1 or points.shape != (*energies.shape, *x.shape) or mask.shape != energies.shape:
@@ -109,7 +111,7 @@ def energy_above_hull(
     Returns:
       energy - lower_hull(x, points, energies).energy; NaN where no mixture of competitors has the composition x.
     """
-    with jax.enable_x64(True):
+    with float64():
         return jnp.asarray(energy, jnp.float64) - lower_hull(x, points, energies, mask).energy
 
 
@@ -162,13 +164,13 @@ def _lower_hull(x: Array, points: Array, energies: Array, mask: Array) -> Hull:
 
 # JAX transposes and lowers where the caller stands: both rules enter float64 again.
 def _forward(*inputs: Array) -> tuple[Hull, tuple]:
-    with jax.enable_x64(True):
+    with float64():
         basis = _search(*inputs)
         return _mixture(basis, *inputs), (basis, inputs)
 
 
 def _backward(residuals: tuple, cotangent: Hull) -> tuple:
-    with jax.enable_x64(True):
+    with float64():
         basis, (*inputs, mask) = residuals
         _, pullback = jax.vjp(lambda *floats: _mixture(basis, *floats, mask), *inputs)
         return (*pullback(cotangent), None)

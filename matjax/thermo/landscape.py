@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 
 from matjax.config import spec
 from matjax.simulate.prototypes import LATTICES
+from matjax.thermo.host import float64
 from matjax.thermo.solution import RedlichKister, Surface, evaluate, fit_surface
 
 ROWS = 64  # data are padded to a multiple of this, so that a growing data set seldom compiles anew
@@ -143,7 +144,7 @@ def landscape(
         if not _known(getattr(solutions, name)).any():
             raise ValueError(f"no solution has a known {name}; at least the pure elements need one")
     known = tuple(_known(getattr(solutions, name)) for name in ("enthalpy", "volume", "bulk", "shear"))
-    with jax.enable_x64(True):
+    with float64():
         solutions, known = _pad(solutions, known)
         return _landscape(jnp.asarray(mass, jnp.float64), _float64(solutions), known, _float64(compounds), settings)
 

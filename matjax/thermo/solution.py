@@ -17,6 +17,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from matjax.config import spec
+from matjax.thermo.host import float64
 
 N_ORDER = 3  # of a pair: 0, 1, 2
 
@@ -94,7 +95,7 @@ def basis(x: ArrayLike) -> Array:
       Redlich & Kister, Ind. Eng. Chem. 40, 345 (1948); extrapolation to many elements of Muggianu et al., J. Chim. Phys.
       72, 83 (1975); ternary term of Hillert, Calphad 4, 1 (1980). The quaternary term is the symmetric product.
     """
-    with jax.enable_x64(True):
+    with float64():
         x = jnp.asarray(x, jnp.float64)
         pairs, triples, quadruples = _terms(x.shape[-1])
         first, second = x[..., pairs[:, 0]], x[..., pairs[:, 1]]
@@ -169,7 +170,7 @@ def fit_surface(
     Source:
       Bishop, Pattern Recognition and Machine Learning (2006), eqs. 3.50 and 3.51.
     """
-    with jax.enable_x64(True):
+    with float64():
         x, y = jnp.asarray(x, jnp.float64), jnp.asarray(y, jnp.float64)
         noise = _noise(x, prior) if noise is None else jnp.broadcast_to(jnp.asarray(noise, jnp.float64), x.shape[:1])
         center = _mean(y, noise) if center is None else jnp.asarray(center, jnp.float64)
@@ -188,7 +189,7 @@ def residuals(
     Source:
       Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), eq. 5.12, as r / (1 - leverage).
     """
-    with jax.enable_x64(True):
+    with float64():
         x, y = jnp.asarray(x, jnp.float64), jnp.asarray(y, jnp.float64)
         noise = _noise(x, prior) if noise is None else jnp.broadcast_to(jnp.asarray(noise, jnp.float64), x.shape[:1])
         return _residuals(x, y, noise, _mean(y, noise), prior)
@@ -196,13 +197,13 @@ def residuals(
 
 def evaluate(surface: Surface, x: ArrayLike) -> Array:
     """The property at compositions: leading axes of the surface first, then those of `x`."""
-    with jax.enable_x64(True):
+    with float64():
         return jnp.tensordot(jnp.asarray(surface.mean, jnp.float64), basis(x), axes=(-1, -1))
 
 
 def spread(surface: Surface, x: ArrayLike) -> Array:
     """Standard deviation of the surface of one lattice at compositions: what the data leave open."""
-    with jax.enable_x64(True):
+    with float64():
         rows = basis(x)
         return jnp.sqrt(jnp.maximum(jnp.einsum("...i,ij,...j->...", rows, surface.covariance, rows), 0.0))
 
@@ -216,7 +217,7 @@ def condition(surface: Surface, x: ArrayLike, y: ArrayLike, noise: ArrayLike | f
       y: Their values; leading axes as in the mean.
       noise: Standard deviation of each (or all).
     """
-    with jax.enable_x64(True):
+    with float64():
         rows, noise = basis(x), jnp.asarray(noise, jnp.float64)
         return update(surface, rows, jnp.asarray(y, jnp.float64), jnp.broadcast_to(noise, rows.shape[:1]))
 

@@ -23,6 +23,7 @@ from jax.typing import ArrayLike
 
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo.gibbs import ALL_TERMS, Terms, gibbs_compounds
+from matjax.thermo.host import float64
 from matjax.thermo.landscape import MEMBERS, Landscape
 from matjax.thermo.mixture import N_LATTICE, SEARCH, SEPARATION, Compounds, Search, System, gibbs_of, lowest_mixture, on_face
 from matjax.thermo.solution import Surface, basis, restrict, update
@@ -102,7 +103,7 @@ def stability(
         jit, vmap or grad around it is not in float64.
     """
     search = _check(landscape, np.shape(x), x, temperature, search)
-    with jax.enable_x64(True):
+    with float64():
         x, temperature = jnp.asarray(x, jnp.float64), jnp.asarray(temperature, jnp.float64)
         own = None if own is None else Own(*(jnp.asarray(value, jnp.float64) for value in own))
         return _stability(landscape, jnp.asarray(phase, jnp.int32), x, temperature, own, terms, search)
@@ -140,7 +141,7 @@ def stabilities(
     if n == 0:
         raise ValueError("no candidate to judge the stability of; give at least one")
     size = CHUNK[0] if n <= CHUNK[0] else CHUNK[1]
-    with jax.enable_x64(True):
+    with float64():
         temperature, x = jnp.asarray(temperature, jnp.float64), jnp.asarray(x, jnp.float64)
         parts = []
         for start in range(0, n, size):

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from matjax.thermo.host import float64
 from matjax.units import BOLTZMANN
 
 SHEAR_FLOOR = 0.05
@@ -45,7 +46,7 @@ def debye_temperature(bulk: ArrayLike, shear: ArrayLike, volume_per_atom: ArrayL
     Source:
       Anderson (1963), A simplified method for calculating the Debye temperature from elastic constants, eqs. 1 and 3.
     """
-    with jax.enable_x64(True):
+    with float64():
         return _anderson(*_together(bulk, shear, volume_per_atom, mass))
 
 
@@ -63,7 +64,7 @@ def debye_temperature_from_bulk(bulk: ArrayLike, volume_per_atom: ArrayLike, mas
     Source:
       Moruzzi, Janak & Schwarz (1988), Calculated thermal properties of metals, PRB 37, 790, eq. 7 (41.63 sqrt(r B / M)).
     """
-    with jax.enable_x64(True):
+    with float64():
         return _moruzzi(*_together(bulk, volume_per_atom, mass))
 
 
@@ -74,7 +75,7 @@ def is_floored(bulk: ArrayLike, shear: ArrayLike) -> Array:
       bulk: Bulk modulus [...], eV/Å³.
       shear: Shear modulus [...], eV/Å³.
     """
-    with jax.enable_x64(True):
+    with float64():
         bulk, shear = _together(bulk, shear)
         return ~((bulk > BULK_FLOOR) & (shear > SHEAR_FLOOR * bulk))
 
@@ -92,7 +93,7 @@ def debye_free_energy(temperature: ArrayLike, theta: ArrayLike) -> Array:
     Source:
       Debye (1912). The integral is taken by 48 Gauss-Legendre nodes on [0, min(y, 50)], exact to rounding.
     """
-    with jax.enable_x64(True):
+    with float64():
         return _debye_free_energy(*_together(temperature, theta))
 
 

@@ -10,11 +10,12 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from ase.data import chemical_symbols
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
@@ -31,6 +32,9 @@ KEY = "matjax"  # the one entry of safetensors' metadata (several come in random
 VERSION = 1
 PACKAGES = ("jax", "jaxlib", "flax", "e3nn-jax", "optax", "numpy", "vesin", "safetensors")
 LARGEST_HEADER = 100_000_000  # bytes; safetensors' own limit
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""{format version: what makes its header one of the next version}; a version below `VERSION` without one is refused."""
 
 Evidence = dict[str, np.ndarray]
 
@@ -112,6 +116,41 @@ def load_model(path: str | Path) -> Checkpoint:
         raise ValueError(f"{path}: the header does not fit this version of matjax ({type(error).__name__}: {error})") from error
 
 
+def describe_model(path: str | Path) -> dict[str, Any]:
+    """What a model file says of its model, from its header alone: no array is read, so neither the digest is checked.
+
+    Args:
+      path: A file that `save_model` wrote.
+
+    Returns:
+      `label`, `unit`, `units` of energies and derivatives, `elements` (symbols), `cutoff` (Å), `model` (its settings),
+      `supervision`, `n_train`, `data` (content hash of the training set), `versions`, `settings` and `format`.
+
+    Raises:
+      FileNotFoundError, ValueError: As `load_model`, of what the header shows.
+    """
+    path = Path(path)
+    header = _migrated(_opened(path, lambda file: _header(path, file.metadata() or {})))
+    try:
+        taught = from_dict(header["supervision"], Supervision, "supervision")
+        return {
+            "label": taught.label,
+            "unit": taught.unit,
+            "units": {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å³"},
+            "elements": [chemical_symbols[number] for number in taught.elements],
+            "cutoff": from_dict(header["model"], Equivariant | Model, "model").cutoff,
+            "model": header["model"],
+            "supervision": header["supervision"],
+            "n_train": taught.n_train,
+            "data": taught.data,
+            "versions": header["versions"],
+            "settings": header["settings"],
+            "format": header["version"],
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: the header does not fit this version of matjax ({type(error).__name__}: {error})") from error
+
+
 def _arrays(predictor: GraphPredictor, evidence: Mapping[str, np.ndarray] | None) -> tuple[Evidence, dict[str, list[str]]]:
     """Every array under its path, and the words that columns of text count."""
     trained = {"params": predictor.params, "constants": predictor.constants}
@@ -146,6 +185,16 @@ def _digest(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
 
 def _read(path: Path) -> tuple[Evidence, dict[str, Any]]:
     """Arrays and header of a model file, or the reason why it is none."""
+    arrays, header = _opened(
+        path, lambda file: ({name: file.get_tensor(name) for name in file.keys()}, _header(path, file.metadata() or {}))
+    )
+    if header.pop("digest", None) != _digest(header, arrays):
+        raise ValueError(f"{path}: the model file is damaged: its content is not what was saved")
+    return arrays, _migrated(header)
+
+
+def _opened(path: Path, read: Callable[[Any], Any]) -> Any:
+    """What `read` makes of the open file, or the reason why it is no model file."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such model file")
     if path.is_dir():
@@ -154,13 +203,9 @@ def _read(path: Path) -> tuple[Evidence, dict[str, Any]]:
     _refuse_foreign(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            header = _header(path, file.metadata() or {})
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
+            return read(file)
     except SafetensorError as error:
         raise ValueError(f"{path}: the model file is truncated or damaged ({error})") from error
-    if header.pop("digest", None) != _digest(header, arrays):
-        raise ValueError(f"{path}: the model file is damaged: its content is not what was saved")
-    return arrays, header
 
 
 def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -175,6 +220,21 @@ def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         raise ValueError(f"{path}: the header of the model file is damaged ({type(error).__name__}: {error})") from error
     if version > VERSION:
         raise ValueError(f"{path}: has format version {version}; this matjax ({__version__}) reads up to {VERSION}: install a newer matjax")
+    missing = next((v for v in range(version, VERSION) if v not in MIGRATIONS), None)
+    if version < 1 or missing is not None:
+        made = (
+            header.get("versions", {}).get("matjax", "an older version") if isinstance(header.get("versions"), dict) else "an older version"
+        )
+        raise ValueError(
+            f"{path}: has format version {version}, which this matjax ({__version__}) no longer reads: open it with matjax {made}"
+        )
+    return header
+
+
+def _migrated(header: dict[str, Any]) -> dict[str, Any]:
+    """The header as this version writes it."""
+    for version in range(int(header["version"]), VERSION):
+        header = {**MIGRATIONS[version](header), "version": version + 1}
     return header
 
 

@@ -1,9 +1,8 @@
-"""The training loop: epochs of packed batches, validation, early stopping, a state that can be resumed."""
+"""The training loop: epochs of packed batches, validation, early stopping, a state that can be resumed within an epoch."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +10,24 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from matjax.graph import Shape, batches
-from matjax.keys import child, generator
+from matjax.graph import Shape
 from matjax.nn import Model
-from matjax.training.state import load_state, save_state
-from matjax.training.step import Member, Plan, predict_step, train_step
+from matjax.training.accumulate import check_additive
+from matjax.training.distributed import is_first
+from matjax.training.economy import economical
+from matjax.training.epoch import Run, Saving
+from matjax.training.identity import identity
+from matjax.training.metrics import NAME, MetricsFile
+from matjax.training.placement import Placement
+from matjax.training.progress import Progress, Record
+from matjax.training.shared_state import load_state, save_state
+from matjax.training.step import Member, Plan
+from matjax.training.validation import check_choice, validation_errors
 from matjax.types import Graph
 
-Reporter = Callable[[dict[str, float]], None]
+Reporter = Callable[[dict[str, Any]], None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,6 +45,9 @@ class Task:
       members_per_step: Members updated together.
       names: Name of each training graph, for errors.
       last: Keep the parameters of the last epoch instead of the best one.
+      mesh: Devices to spread members and batches over, or None for the default one.
+      choose_by: Which validation error chooses the epoch: "mean", "worst_domain" or "mean_of_domains".
+      matmul: Precision of matrix products (see `economy`).
     """
 
     train: list[Graph]
@@ -49,6 +60,9 @@ class Task:
     members_per_step: int
     names: tuple[str, ...]
     last: bool = False
+    mesh: Mesh | None = None
+    choose_by: str = "mean"
+    matmul: str = "default"
 
 
 def fit(
@@ -60,12 +74,13 @@ def fit(
     *,
     run_dir: Path | None = None,
     report: Reporter | None = None,
-) -> tuple[Any, tuple[dict[str, float], ...]]:
+    saving: Saving | None = None,
+) -> tuple[Any, tuple[Record, ...]]:
     """Trains an ensemble and returns the parameters of its best epoch and one record per epoch.
 
-    Predictions use the running average of the parameters; the best epoch has the least validation error of the ensemble's
-    mean. With a run_dir the state is saved after every epoch, and a later call with the same arguments goes on from there
-    to the same result.
+    Predictions use the running average of the parameters; the best epoch has the least validation error. With a run_dir the
+    state is saved after every epoch and as `saving` says, and a later call with the same arguments goes on from there to the
+    same result; `metrics.jsonl` there has losses, gradient norms and validation errors.
 
     Args:
       task: What to fit.
@@ -73,80 +88,77 @@ def fit(
       plan: Loss, risk, optimizer.
       model: The network.
       key: Orders the batches.
-      run_dir: Where to keep the state.
-      report: Called with each epoch's record, `n_epoch`, `last` (the fit ends here) and `scale` (the unit of `validation`).
+      run_dir: Where to keep the state and the metrics.
+      report: Called with each epoch's record, `n_epoch`, `last` (the fit ends here), `scale` (the unit of `validation`),
+        `crystals_per_second`, `skipped` (updates, most of any member) and `culprit` (a crystal that made one be skipped, or None).
+      saving: How often to write within an epoch; every ten minutes by default.
 
     Raises:
       FloatingPointError: If a member skipped more than half of an epoch's updates, naming a crystal.
-      ValueError: If the state in run_dir belongs to other settings, crystals or another key.
+      ValueError: If the state in run_dir belongs to other settings, crystals or another key, or the risk cannot be accumulated.
     """
-    history: list[dict[str, float]] = []
-    settings = _digest(task, members, plan, model, key) if run_dir is not None else ""
-    best, best_error = jax.device_get(members.average), np.inf
+    check_choice(task.choose_by)
+    if plan.accumulate > 1:
+        check_additive(plan.risk)
+    model = economical(model, task.matmul)
+    settings = identity(task, members, plan, model, key) if run_dir is not None else {}
+    progress, best = Progress(), jax.device_get(members.average)
     if run_dir is not None and (found := load_state(run_dir, members, best, settings)) is not None:
-        members, best, history = found
-        best_error = min(h["validation"] for h in history)
-    for epoch in range(len(history), task.n_epoch):
-        if _has_stopped(history, task.patience):
-            break
-        start, n_batch = time.perf_counter(), 0
-        before = np.asarray(members.skipped)
-        metrics: dict[str, Any] = {}
-        order = generator(child(key, "epoch", epoch)).permutation(len(task.train))
-        for batch in batches(task.train, task.shape, cutoff=model.cutoff, order=order):
-            members, metrics = train_step(
-                members, task.constants, batch, plan, model=model, derivatives=task.derivatives, members_per_step=task.members_per_step
-            )
-            n_batch += 1
-        _check_skipped(np.asarray(members.skipped) - before, n_batch, np.asarray(members.culprit), task.names)
-        error = validation_error(task, members.average, model)
+        members, best, values = found
+        progress = Progress.from_json(values)
+    place = Placement.of(task.mesh, task.shape, (*task.train, *task.validation), model.cutoff)
+    members, constants = place.members(members), place.everywhere(task.constants)
+    log = MetricsFile(run_dir / NAME, len(progress.epochs), progress.position) if run_dir is not None and is_first() else None
+
+    def keep(members: Member, progress: Progress) -> None:
+        if run_dir is not None:
+            save_state(run_dir, place.host(members), best, progress.to_json(), settings)
+
+    def write(row: Record) -> None:
+        if log is not None:
+            log.append(row)
+
+    run = Run(task, plan, model, key, place, constants, saving or Saving(), keep, write)
+    while len(progress.epochs) < task.n_epoch and not _has_stopped(progress.epochs, task.patience):
+        members, progress = run.epoch(members, progress)
+        skipped = place.host(members.skipped) - np.asarray(progress.skipped)
+        culprit = int(place.host(members.culprit).max()) if skipped.any() else -1
+        _check_skipped(skipped, progress.position, culprit, task.names)
+        start = time.perf_counter()
+        errors = validation_errors(task, members.average, model, place)
+        error = errors[task.choose_by]
         if not np.isfinite(error):
             raise FloatingPointError("the validation error is not finite; look for a broken structure among the validation crystals")
-        if error < best_error or task.last:
-            best, best_error = jax.device_get(members.average), error
-        risk = float(np.mean(metrics["risk"]))
-        history.append({"epoch": epoch + 1, "risk": risk, "validation": error, "seconds": time.perf_counter() - start})
-        if run_dir is not None:
-            save_state(run_dir, members, best, history, settings)
+        if task.last or error < min((e["validation"] for e in progress.epochs), default=np.inf):
+            best = place.host(members.average)
+        means, seconds = progress.means(), progress.seconds + time.perf_counter() - start
+        record = {"epoch": len(progress.epochs) + 1, "risk": float(means["risk"].mean()), "validation": error, "seconds": seconds}
+        more = {
+            "crystals_per_second": len(task.train) / progress.seconds,
+            "skipped": int(skipped.max()),
+            "culprit": task.names[culprit] if 0 <= culprit < len(task.names) else None,
+        }
+        write({**record, **run.rate(members), **means, **{f"validation/{name}": e for name, e in errors.items()}, **more})
+        progress = progress.next_epoch(record)
+        keep(members, progress)
         if report is not None:
-            last = epoch + 1 == task.n_epoch or _has_stopped(history, task.patience)
-            report({**history[-1], "n_epoch": task.n_epoch, "last": last, "scale": float(task.constants["scale"])})
-    return best, tuple(history)
+            last = record["epoch"] == task.n_epoch or _has_stopped(progress.epochs, task.patience)
+            report({**record, **more, "n_epoch": task.n_epoch, "last": last, "scale": float(task.constants["scale"])})
+    return best, progress.epochs
 
 
-def _digest(task: Task, members: Member, plan: Plan, model: Model, key: jax.Array) -> str:
-    """What a saved state belongs to: settings, members as they start, seed, crystals and labels (patience may change)."""
-    settings = (model, plan, len(members.number), jax.random.key_data(key).tolist(), task.names, task.shape, task.derivatives, task.last)
-    digest = hashlib.sha256(repr(settings).encode())
-    for part in (members.params, *((g.edges, g.nodes, g.globals) for g in (*task.train, *task.validation))):
-        for array in jax.tree.leaves(part):
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def _has_stopped(history: list[dict[str, float]], patience: int) -> bool:
+def _has_stopped(epochs: tuple[Record, ...], patience: int) -> bool:
     """Whether so many epochs brought no better validation error."""
-    return bool(patience and history) and len(history) - 1 - int(np.argmin([h["validation"] for h in history])) >= patience
+    return bool(patience and epochs) and len(epochs) - 1 - int(np.argmin([e["validation"] for e in epochs])) >= patience
 
 
-def validation_error(task: Task, params: Any, model: Model) -> float:
-    """Mean absolute error of the ensemble's mean, in units of the model's scale: energy per atom plus force components."""
-    energy, forces = [], []
-    scale = float(task.constants["scale"])
-    for batch in batches(task.validation, task.shape, cutoff=model.cutoff):
-        out = predict_step(params, task.constants, batch, model=model, derivatives=task.derivatives)
-        g, n_atom = batch.globals, np.maximum(batch.n_node, 1)
-        energy.append((np.abs(np.asarray(out.energy).mean(0) - g.energy) / n_atom)[g.mask & (g.has_energy > 0)])
-        if out.forces is not None:
-            owner = np.repeat(g.has_forces > 0, batch.n_node) & batch.nodes.mask
-            forces.append(np.abs(np.asarray(out.forces).mean(0) - batch.nodes.forces)[owner].ravel())
-    return float(np.concatenate(energy).mean() + (np.concatenate(forces).mean() if forces else 0.0)) / scale
-
-
-def _check_skipped(skipped: np.ndarray, n_batch: int, culprit: np.ndarray, names: tuple[str, ...]) -> None:
-    if (skipped * 2 > n_batch).any():
-        row = int(culprit.max())
-        who = f"crystal {names[row]!r} has a loss that is not finite" if row >= 0 else "the gradients are not finite though the losses are"
+def _check_skipped(skipped: np.ndarray, n_update: int, culprit: int, names: tuple[str, ...]) -> None:
+    if (skipped * 2 > n_update).any():
+        who = (
+            f"crystal {names[culprit]!r} has a loss that is not finite"
+            if culprit >= 0
+            else "the gradients are not finite though the losses are"
+        )
         raise FloatingPointError(
-            f"{int(skipped.max())} of {n_batch} updates were skipped: {who}; check its labels or lower the learning rate"
+            f"{int(skipped.max())} of {n_update} updates were skipped: {who}; check its labels or lower the learning rate"
         )

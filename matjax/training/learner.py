@@ -12,17 +12,23 @@ import numpy as np
 
 from matjax.config import spec
 from matjax.data.domains import domain_labels
+from matjax.data.elements import N_ELEMENT
 from matjax.data.suggest import suggest_domain
 from matjax.graph import Shape, batches, pack, shape_for, to_graph
 from matjax.keys import child
 from matjax.nn import Equivariant
 from matjax.risk import Risk, RiskShape
 from matjax.thermo import References, fit_references
+from matjax.training.epoch import Saving
 from matjax.training.fit import Reporter, Task, fit
+from matjax.training.growth import check_growth, grown
+from matjax.training.head_labels import check_heads, head_constants, heads_of, trained_heads
 from matjax.training.labelling import N_DOMAIN, Labelling, domain_names
 from matjax.training.loss import Loss
+from matjax.training.mesh import mesh_of
 from matjax.training.optimizer import AdamW, Muon
 from matjax.training.predictor import GraphPredictor
+from matjax.training.sharing import count, repeated
 from matjax.training.step import Plan, init_members
 from matjax.training.supervision import default_label, supervision, target_per_atom
 from matjax.types import Dataset, Graph, Visible
@@ -38,7 +44,7 @@ class GraphLearner:
       risk: What is made of it: ERM, a robust risk, penalties.
       optimizer: AdamW or Muon.
       domain: Domain column that the risk sees; empty to choose from the data.
-      label: Label to learn; empty for `energy`, a formation energy or the only scalar label.
+      label: Label to learn; empty for `energy`, a formation energy or the only scalar label that is not a head's.
       members: Ensemble members.
       members_per_step: Members updated together: 1 is best on a CPU, `members` on a GPU.
       n_epoch: Passes over the training set at most.
@@ -48,6 +54,13 @@ class GraphLearner:
       bootstrap: 1.0 for Bayesian bootstrap weights per member, 0.0 for none.
       use_target: Show the unlabelled target crystals to the risk (information level L1).
       shape: Fixed batch shape (n_node, n_edge, n_graph), so that many fits share one program; empty to choose from the data.
+      fidelity: Domain column with each crystal's fidelity, for a model with `fidelities`.
+      charge: Domain column with each crystal's total charge, for a model with `charge`.
+      mesh: (member, data): devices along which the ensemble and every batch are cut, one of them 0 for all that are left; empty for
+        one device, or, in a run of several processes, for all of theirs along data. Changes where a fit runs, not what it is.
+      accumulate: Batches that make one update, as if they were one batch; needs a risk that is a mean over crystals.
+      choose_by: Validation error that chooses the epoch: "mean" over all crystals, that of the "worst_domain", "mean_of_domains".
+      matmul: Precision of matrix products in training: "default" (the platform's), "float32", "tensorfloat32" or "bfloat16".
     """
 
     model: Equivariant = dataclasses.field(default_factory=Equivariant)
@@ -65,6 +78,12 @@ class GraphLearner:
     bootstrap: float = 0.0
     use_target: bool = False
     shape: tuple[int, ...] = ()
+    fidelity: str = ""
+    charge: str = ""
+    mesh: tuple[int, ...] = ()
+    accumulate: int = 1
+    choose_by: str = "mean"
+    matmul: str = "default"
 
     def __call__(self, visible: Visible, key: jax.Array) -> GraphPredictor:
         """Fits the visible part of a split."""
@@ -79,6 +98,7 @@ class GraphLearner:
         start: GraphPredictor | None = None,
         run_dir: Path | None = None,
         report: Reporter | None = None,
+        saving: Saving | None = None,
     ) -> GraphPredictor:
         """Fits, with what a call cannot say.
 
@@ -86,23 +106,33 @@ class GraphLearner:
           visible: Training, validation and target crystals.
           key: Randomness of the fit.
           held_from: Bit mask per training crystal [n_train]: bit m keeps it from member m (cross-fitting over domains).
-          start: Ensemble to go on from, with the same model and number of members: its parameters, references, scale and batch
-            shape are kept, its optimizer is not.
+          start: Ensemble to go on from, with the same model and as many members, or one that all start from: its parameters,
+            references, scale and batch shape are kept, its optimizer is not. The model may have other heads and further conditions than it had.
           run_dir: Where to keep a state that can be resumed.
           report: Called with a record per epoch.
+          saving: How often a run with a folder also saves within an epoch.
 
         Raises:
           ValueError: If labels are missing, the set is empty, the cutoff leaves every atom alone, or `start` is another model.
         """
+        mesh = mesh_of(self.mesh, self.members)
         if start is not None:
             self._check_start(start)
-        label = self.label or default_label(visible.train)
-        taught = supervision(visible.train, label)
+            start = dataclasses.replace(start, params=repeated(start.params, self.members))
+        heads = heads_of(self.model)
+        label = self.label or default_label(visible.train, tuple(h.name for h in heads))
+        if start is None:
+            check_heads(visible.train, heads, label)
+        heads = trained_heads(visible.train, heads)
+        if not label and not heads:
+            raise ValueError("nothing to learn: the data have neither a label nor a labelled head")
+        taught = supervision(visible.train, label, tuple(h.name for h in heads))
         column = self.domain or suggest_domain(visible.train)
         fitted = lambda: fit_references(visible.train.crystals, target_per_atom(visible.train, label), physical=self.model.physical)
-        references = fitted() if start is None else start.references
+        none = References(np.zeros(N_ELEMENT + 1))
+        references = start.references if start is not None else fitted() if label else none
         names = domain_names(domain_labels(visible.train, column))
-        labelling = Labelling(label, references, column, names, self.model.cutoff)
+        labelling = Labelling(label, references, column, names, self.model, heads, self.fidelity, self.charge)
         train = labelling.graphs(visible.train, held_from=held_from)
         if self.use_target:
             if not len(visible.target):
@@ -114,13 +144,14 @@ class GraphLearner:
             raise ValueError(f"cutoff {self.model.cutoff} Å leaves every atom of the training set without a neighbour; raise model.cutoff")
         shape = Shape(*self.shape) if self.shape else shape_for(train + validation, self.batch_size)
         constants = {"average_degree": jnp.float32(degree), "scale": jnp.float32(_scale(train))}
+        constants |= head_constants(visible.train, heads_of(self.model))
         if start is not None:
             need = shape_for(train + validation, 1)
             shape = start.shape if start.shape.n_node >= need.n_node and start.shape.n_edge >= need.n_edge else shape
-            constants = start.constants
+            constants = {name: start.constants.get(name, value) for name, value in constants.items()}
         derivatives = tuple(d for d in ("forces", "stress") if d in taught.has)
         own = None
-        if held_from is not None:  # a member's references must not know the domains that are held from it
+        if held_from is not None and label:  # a member's references must not know the domains that are held from it
             own = self._own_references(visible.train, label, references, held_from)
         task = Task(
             train=train,
@@ -133,8 +164,11 @@ class GraphLearner:
             members_per_step=self.members_per_step,
             names=visible.train.ids + (visible.target.ids if self.use_target else ()),
             last=held_from is not None,  # validation crystals share domains with those held from a member
+            mesh=mesh,
+            choose_by=self.choose_by,
+            matmul=self.matmul,
         )
-        params, history = self._train(task, own, start, key, run_dir, report)
+        params, history = self._train(task, own, start, key, run_dir, report, saving)
         return GraphPredictor(self.model, params, constants, references, taught, shape, history, own)
 
     def shape_for(self, dataset: Dataset) -> GraphLearner:
@@ -150,11 +184,12 @@ class GraphLearner:
         return np.stack([f.energies - common.energies for f in fitted])
 
     def _check_start(self, start: GraphPredictor) -> None:
-        members = jax.tree.leaves(start.params)[0].shape[0]
-        if members != self.members:
+        members = count(start.params)
+        if members not in (1, self.members):
             raise ValueError(f"start has {members} members; this learner trains {self.members}")
-        if start.model != self.model:
-            raise ValueError(f"start is another network than this learner trains: {start.model} is not {self.model}")
+        if members < self.members and self.bootstrap == 0:
+            raise ValueError(f"{self.members} members that start as one would stay equal; set bootstrap = 1.0, or members = 1")
+        check_growth(start.model, self.model)
 
     def _train(
         self,
@@ -164,19 +199,21 @@ class GraphLearner:
         key: jax.Array,
         run_dir: Path | None,
         report: Reporter | None,
+        saving: Saving | None,
     ):
         first = pack(task.train[:1], task.shape, cutoff=self.model.cutoff)
-        n_step = float(self.n_epoch * sum(1 for _ in batches(task.train, task.shape, cutoff=self.model.cutoff)))
-        plan = Plan(self.loss, self.risk, self.optimizer, n_step, self.ema, self.bootstrap)
+        n_batch = sum(1 for _ in batches(task.train, task.shape, cutoff=self.model.cutoff))
+        n_step = float(self.n_epoch * -(-n_batch // self.accumulate))
+        plan = Plan(self.loss, self.risk, self.optimizer, n_step, self.ema, self.bootstrap, accumulate=self.accumulate)
         k_init, k_order = child(key, "init"), child(key, "order")
         keys = jax.random.key_data(jax.random.split(k_init, self.members))
         n_feature = jax.eval_shape(lambda g: self.model.init_with_output(jax.random.key(0), g)[0].features, first).shape[-1]
         members = init_members(keys, first, plan, model=self.model, risk_shape=RiskShape(N_DOMAIN, n_feature))
         if own is not None:
             members = members._replace(reference=jnp.asarray(own, jnp.float32))
-        if start is not None:  # copies, since the training step donates its members
-            members = members._replace(params=jax.tree.map(jnp.array, start.params), average=jax.tree.map(jnp.array, start.params))
-        return fit(task, members, plan, self.model, k_order, run_dir=run_dir, report=report)
+        if start is not None:
+            members = members._replace(params=grown(members.params, start.params), average=grown(members.average, start.params))
+        return fit(task, members, plan, self.model, k_order, run_dir=run_dir, report=report, saving=saving)
 
 
 def _scale(graphs: Sequence[Graph]) -> float:
@@ -184,5 +221,5 @@ def _scale(graphs: Sequence[Graph]) -> float:
     forces = [g.nodes.forces for g in graphs if g.globals.has_forces[0]]
     energies = np.array([g.globals.energy[0] / g.n_node[0] for g in graphs if g.globals.has_energy[0]])
     size = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else 0.0
-    value = max(size, float(energies.std()))
+    value = max(size, float(energies.std()) if len(energies) else 0.0)
     return value if np.isfinite(value) and value > 1e-6 else 1.0

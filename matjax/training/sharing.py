@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 
 def over_members(function: Callable[[Any], Any], params: Any) -> Any:
@@ -24,6 +25,11 @@ def over_members(function: Callable[[Any], Any], params: Any) -> Any:
     shared = lambda leaf: leaf.shape[0] == 1
     axes = jax.tree.map(lambda leaf: None if shared(leaf) else 0, params)
     return jax.vmap(function, in_axes=(axes,))(jax.tree.map(lambda leaf: leaf[0] if shared(leaf) else leaf, params))
+
+
+def repeated(params: Any, n_member: int) -> Any:
+    """Parameters of `n_member` full members from fewer leaves: what is shared, or a single member, is given to each."""
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (n_member, *leaf.shape[1:])), params)
 
 
 def count(params: Any) -> int:

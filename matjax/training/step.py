@@ -12,13 +12,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from matjax.config import spec
 from matjax.data.elements import N_ELEMENT
 from matjax.nn import Model, evaluate
 from matjax.risk import Risk, RiskShape
+from matjax.training.accumulate import accumulated, check_additive
+from matjax.training.head_labels import head_scales
 from matjax.training.loss import Loss
+from matjax.training.mesh import gathered, predict_on, summed, train_on
 from matjax.training.optimizer import AdamW, Muon
+from matjax.training.selection import stop_frozen
+from matjax.training.sharing import over_members
 from matjax.types import Graph, Output
 
 
@@ -34,6 +40,7 @@ class Plan:
       ema: Decay of the running average of parameters that predictions use.
       bootstrap: 1.0 weighs crystals by member-specific exponential draws (Bayesian bootstrap), 0.0 by one.
       risk_learning_rate: Adam step for the risk's own parameters (a discriminator).
+      accumulate: Batches that make one update; above 1 the arrays of a graph have them as a leading axis (see `accumulate`).
     """
 
     loss: Loss
@@ -43,6 +50,7 @@ class Plan:
     ema: float = 0.99
     bootstrap: float = 0.0
     risk_learning_rate: float = 3e-3
+    accumulate: int = 1
 
 
 class Member(NamedTuple):
@@ -99,23 +107,46 @@ def init_params(keys: jax.Array, graph: Graph, *, model: Model) -> Any:
     return jax.lax.map(lambda raw: model.init(jax.random.wrap_key_data(raw), graph)["params"], keys)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "derivatives", "members_per_step"), donate_argnames=("members",))
+@functools.partial(jax.jit, static_argnames=("model", "derivatives", "members_per_step", "mesh"), donate_argnames=("members",))
 def train_step(
-    members: Member, constants: Any, graph: Graph, plan: Plan, *, model: Model, derivatives: tuple[str, ...], members_per_step: int
+    members: Member,
+    constants: Any,
+    graph: Graph,
+    plan: Plan,
+    *,
+    model: Model,
+    derivatives: tuple[str, ...],
+    members_per_step: int,
+    mesh: Mesh | None = None,
 ) -> tuple[Member, dict[str, jax.Array]]:
     """Updates every member on one batch; returns members and metrics, each [n_member].
 
-    Gradients are taken `members_per_step` at a time (working set), the cheap rest for all members at once.
+    Gradients are taken `members_per_step` at a time (working set), the cheap rest for all members at once. On a mesh every
+    device does so with its own members and its own shard of the batch: arrays of the graph are [n_shard, ...].
     """
-    slope = functools.partial(_gradient, constants=constants, graph=graph, plan=plan, model=model, derivatives=derivatives)
-    gradients = jax.lax.map(slope, members, batch_size=members_per_step)
-    return jax.vmap(functools.partial(_update, plan=plan))(members, gradients), gradients.metrics
+
+    def update(
+        members: Member, constants: Any, graph: Graph, plan: Plan, data_axis: str | None = None
+    ) -> tuple[Member, dict[str, jax.Array]]:
+        slope = functools.partial(
+            _gradient, constants=constants, graph=graph, plan=plan, model=model, derivatives=derivatives, data_axis=data_axis
+        )
+        gradients = jax.lax.map(slope, members, batch_size=members_per_step)
+        return jax.vmap(functools.partial(_update, plan=plan))(members, gradients), gradients.metrics
+
+    return (update if mesh is None else train_on(mesh, update))(members, constants, graph, plan)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "derivatives"))
-def predict_step(params: Any, constants: Any, graph: Graph, *, model: Model, derivatives: tuple[str, ...]) -> Output:
-    """Outputs of all members for one batch, with a leading member axis."""
-    return jax.lax.map(lambda p: evaluate(model, {"params": p, "constants": constants}, graph, derivatives=derivatives), params)
+@functools.partial(jax.jit, static_argnames=("model", "derivatives", "mesh"))
+def predict_step(
+    params: Any, constants: Any, graph: Graph, *, model: Model, derivatives: tuple[str, ...], mesh: Mesh | None = None
+) -> Output:
+    """Outputs of all members for one batch, with a leading member axis; on a mesh [n_member, n_shard, ...]."""
+
+    def predict(params: Any, constants: Any, graph: Graph) -> Output:
+        return over_members(lambda p: evaluate(model, {"params": p, "constants": constants}, graph, derivatives=derivatives), params)
+
+    return (predict if mesh is None else predict_on(mesh, predict))(params, constants, graph)
 
 
 class Gradient(NamedTuple):
@@ -128,19 +159,35 @@ class Gradient(NamedTuple):
     culprit: jax.Array
 
 
-def _gradient(member: Member, *, constants: Any, graph: Graph, plan: Plan, model: Model, derivatives: tuple[str, ...]) -> Gradient:
-    energy = graph.globals.energy - _reference_energy(member, graph) * graph.globals.has_energy
-    graph = graph._replace(globals=graph.globals._replace(weight=_weights(member, graph, plan.bootstrap), energy=energy))
+def _gradient(
+    member: Member, *, constants: Any, graph: Graph, plan: Plan, model: Model, derivatives: tuple[str, ...], data_axis: str | None = None
+) -> Gradient:
+    def part(graph: Graph) -> tuple[Any, jax.Array, jax.Array]:
+        energy = graph.globals.energy - _reference_energy(member, graph) * graph.globals.has_energy
+        graph = graph._replace(globals=graph.globals._replace(weight=_weights(member, graph, plan.bootstrap), energy=energy))
 
-    def objective(params: Any, risk_params: Any) -> tuple[jax.Array, Any]:
-        output = evaluate(model, {"params": params, "constants": constants}, graph, derivatives=derivatives)
-        outcome = plan.loss.outcome(output, graph, constants["scale"])
-        value, memory, metrics = plan.risk.apply(risk_params, member.risk_memory, outcome)
-        bad = outcome.mask & ~jnp.isfinite(outcome.loss)
-        return value, (memory, {**metrics, "risk": value}, jnp.max(graph.globals.index, initial=-1, where=bad))
+        def objective(params: Any, risk_params: Any) -> tuple[jax.Array, Any]:
+            variables = {"params": stop_frozen(params, plan.optimizer.frozen), "constants": constants}
+            output = evaluate(model, variables, graph, derivatives=derivatives)
+            target = (output, graph, constants["scale"], head_scales(model, constants))
+            own = plan.loss.outcome(*target)
+            outcome, index = gathered((own, graph.globals.index), data_axis)
+            value, memory, metrics = plan.risk.apply(risk_params, member.risk_memory, outcome)
+            bad = outcome.mask & ~jnp.isfinite(outcome.loss)
+            weight = jnp.sum(outcome.weight, where=outcome.mask & outcome.labelled)
+            share = jnp.where(own.mask & own.labelled, own.weight, 0.0) / jnp.where(weight > 0, weight, 1.0)
+            terms = {f"loss/{name}": jnp.sum(share * term, where=share > 0) for name, term in plan.loss.terms(*target).items()}
+            return value, (memory, ({**metrics, "risk": value}, terms), weight, jnp.max(index, initial=-1, where=bad))
 
-    (slope, risk_slope), (memory, metrics, culprit) = jax.grad(objective, (0, 1), has_aux=True)(member.params, member.risk_params)
-    return Gradient(slope, risk_slope, memory, metrics, culprit)
+        slopes, (memory, metrics, weight, culprit) = jax.grad(objective, (0, 1), has_aux=True)(member.params, member.risk_params)
+        return (*slopes, memory, metrics), weight, culprit
+
+    if plan.accumulate > 1:
+        check_additive(plan.risk)
+    found, weight, culprit = part(graph) if plan.accumulate == 1 else accumulated(part, graph)
+    slope, risk_slope, memory, (metrics, terms) = found
+    slope, terms = summed((slope, terms), data_axis)
+    return Gradient(slope, risk_slope, memory, metrics | terms | {"weight": weight, "gradient_norm": optax.tree.norm(slope)}, culprit)
 
 
 def _update(member: Member, gradient: Gradient, *, plan: Plan) -> Member:

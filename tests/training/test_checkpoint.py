@@ -9,6 +9,7 @@ import zipfile
 import jax
 import numpy as np
 import pytest
+from ase.data import chemical_symbols
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -16,7 +17,7 @@ from matjax.data import Random, Sizes
 from matjax.nn import Equivariant
 from matjax.training import GraphLearner
 from matjax.training import checkpoint as module
-from matjax.training.checkpoint import KEY, VERSION, load_model, save_model
+from matjax.training.checkpoint import KEY, VERSION, describe_model, load_model, save_model
 
 SETTINGS = {"learner": {"n_epoch": 1}, "note": "Å"}
 EVIDENCE = {
@@ -179,3 +180,41 @@ def test_equal_models_are_equal_files(predictor, file, tmp_path):
     for k in range(5):
         save_model(tmp_path / f"{k}.safetensors", predictor, EVIDENCE, SETTINGS)
         assert (tmp_path / f"{k}.safetensors").read_bytes() == file.read_bytes()
+
+
+def test_the_header_alone_describes_the_model(predictor, file, visible):
+    said = describe_model(file)
+    symbols = {chemical_symbols[z] for c in visible.train.crystals for z in c.numbers}
+    assert set(said["elements"]) == symbols and said["cutoff"] == predictor.model.cutoff and said["format"] == VERSION
+    assert said["label"] == "formation_energy_per_atom" and said["unit"] == "eV/atom" and said["units"]["forces"] == "eV/Å"
+    assert said["n_train"] == len(visible.train) and said["data"] == visible.train.key and said["settings"] == SETTINGS
+
+
+def test_describing_reads_no_array(file, tmp_path):
+    """A file whose arrays are garbage of the right length is described, and refused where its arrays are needed."""
+    content = bytearray(file.read_bytes())
+    content[-200:] = bytes(200)
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(content)
+    assert describe_model(broken) == describe_model(file)
+    assert "damaged" in refusal(broken)
+    for error, path in ((FileNotFoundError, tmp_path / "none"), (ValueError, tmp_path)):
+        with pytest.raises(error, match=str(path)):
+            describe_model(path)
+
+
+def test_an_older_format_is_migrated_step_by_step_or_refused(file, predictor, monkeypatch):
+    monkeypatch.setattr(module, "VERSION", VERSION + 2)
+    assert "no longer reads: open it with matjax" in refusal(file)
+    renamed = lambda header: {**{k: v for k, v in header.items() if k != "settings"}, "options": header["settings"]}
+    back = lambda header: {**header, "settings": {**header["options"], "migrated": True}}
+    monkeypatch.setattr(module, "MIGRATIONS", {VERSION: renamed, VERSION + 1: back})
+    assert load_model(file).settings == {**SETTINGS, "migrated": True}
+    assert describe_model(file)["format"] == VERSION + 2
+
+
+def test_settings_that_a_file_lacks_are_defaults_and_those_that_it_has_too_many_are_named(file):
+    header = header_of(file)
+    fewer = {name: value for name, value in header["model"].items() if name != "learned"}
+    assert load_model(rewritten(file, model=fewer)).predictor.model == Equivariant(irreps="8x0e+8x1o", n_layer=1, variance=True)
+    assert "model.flux is not a setting of equivariant" in refusal(rewritten(file, model={**header["model"], "flux": 1}))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from matjax.interrupt import interrupt_afterwards
+from matjax.risk import Risk, VREx
 from matjax.training import AdamW
 
 KEY = jax.random.key(0)
@@ -53,13 +54,20 @@ def test_a_fit_that_stands_still_stops_and_stays_stopped(learner, visible, tmp_p
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"members": 1}, {"optimizer": AdamW(2e-2)}, {"n_epoch": 30}, {"bootstrap": 1.0}],
-    ids=["members", "learning rate", "epochs", "bootstrap"],
+    ("change", "says"),
+    [
+        ({"members": 1}, "members was 2 and is now 1"),
+        ({"optimizer": AdamW(2e-2)}, "plan.optimizer.learning_rate was 0.01 and is now 0.02"),
+        ({"n_epoch": 30}, "plan.n_step was .* and is now"),
+        ({"bootstrap": 1.0}, "plan.bootstrap was 0.0 and is now 1.0"),
+        ({"risk": Risk(VREx())}, "plan.risk.base.kind was erm and is now vrex"),
+        ({"choose_by": "worst_domain"}, "choose_by was mean and is now worst_domain"),
+    ],
+    ids=["members", "learning rate", "epochs", "bootstrap", "risk", "choice"],
 )
-def test_the_state_of_other_settings_is_refused(learner, visible, tmp_path, change) -> None:
+def test_the_state_of_other_settings_is_refused_by_name(learner, visible, tmp_path, change, says) -> None:
     dataclasses.replace(learner, n_epoch=2).fit(visible, KEY, run_dir=tmp_path)
-    with pytest.raises(ValueError, match="cannot be resumed"):
+    with pytest.raises(ValueError, match=f"cannot be resumed: {says}"):
         dataclasses.replace(learner, **{"n_epoch": 2, **change}).fit(visible, KEY, run_dir=tmp_path)
 
 
@@ -67,8 +75,8 @@ def test_the_state_of_other_crystals_or_another_key_is_refused(learner, visible,
     short = dataclasses.replace(learner, n_epoch=2)
     short.fit(visible, KEY, run_dir=tmp_path)
     fewer = dataclasses.replace(visible, train=visible.train.select(range(20)))
-    for arguments in ((fewer, KEY), (visible, jax.random.key(1))):
-        with pytest.raises(ValueError, match="cannot be resumed"):
+    for arguments, says in (((fewer, KEY), "crystals"), ((visible, jax.random.key(1)), "key was .* and is now")):
+        with pytest.raises(ValueError, match=f"cannot be resumed: .*{says}"):
             short.fit(*arguments, run_dir=tmp_path)
 
 
@@ -79,7 +87,7 @@ def test_a_warm_start_goes_on_from_the_ensemble_it_is_given(learner, visible, pr
     warm, cold = again.fit(visible, jax.random.key(5), start=predictor), again.fit(visible, jax.random.key(5))
     assert error(warm) < 0.5 * (error(cold) + error(predictor)), "one epoch more is near where it started, not near a beginner"
     np.testing.assert_array_equal(warm.references.energies, predictor.references.energies)
-    assert warm.shape == predictor.shape and warm.constants is predictor.constants
+    assert warm.shape == predictor.shape and warm.constants == predictor.constants
     still = dataclasses.replace(again, optimizer=AdamW(0.0, weight_decay=0.0)).fit(visible, KEY, start=predictor)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), still.params, predictor.params)
     with pytest.raises(ValueError, match="start has 2 members; this learner trains 3"):
@@ -89,7 +97,7 @@ def test_a_warm_start_goes_on_from_the_ensemble_it_is_given(learner, visible, pr
 def test_a_state_from_another_start_is_refused(learner, visible, predictor, tmp_path) -> None:
     short = dataclasses.replace(learner, n_epoch=2)
     short.fit(visible, KEY, start=predictor, run_dir=tmp_path)
-    with pytest.raises(ValueError, match="cannot be resumed"):
+    with pytest.raises(ValueError, match="cannot be resumed: .*parameters at the start are others"):
         short.fit(visible, KEY, run_dir=tmp_path)
 
 

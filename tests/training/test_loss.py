@@ -1,5 +1,6 @@
 """The loss per crystal against loops in NumPy."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_is_its_formula(batch, output, shape: str) -> None:
             forces = huber(output.forces[start : start + n] - batch.nodes.forces[start : start + n])
             expected = 2 * energy * has[0] + 3 * forces * has[1] + 5 * huber(strain) * has[2]
         assert float(found.loss[i]) == pytest.approx(expected, rel=1e-4, abs=1e-6)
-        assert float(found.error[i]) == pytest.approx(error, rel=1e-4)
+        assert float(found.error[i]) == pytest.approx(error * has[0], rel=1e-4)
         start += n
 
 
@@ -79,8 +80,51 @@ def test_forces_count_only_where_they_are_asked_for(batch, output) -> None:
     assert without[1] == 0, "a crystal with forces alone has no energy loss"
 
 
+def forces_loss(batch, output, labels, **settings):
+    """What the forces of a crystal of three atoms cost."""
+    forces = np.zeros((12, 3), np.float32)
+    forces[2:5] = labels
+    labelled = batch._replace(nodes=batch.nodes._replace(forces=forces))
+    return float(Loss(energy=0, forces=1, stress=0, **settings).outcome(output, labelled, jnp.float32(SCALE)).loss[1])
+
+
+@pytest.mark.parametrize(
+    ("size", "factor"), [(1, 1.0), (99.9, 1.0), (100.1, 0.7), (199, 0.7), (201, 0.4), (299, 0.4), (301, 0.1), (1e4, 0.1)]
+)
+def test_the_conditional_huber_loss_shrinks_its_delta_where_forces_are_large(batch, output, size, factor) -> None:
+    labels = np.array([[size, 0, 0], [0, 0.6 * size, 0.8 * size], [0.1, 0.2, 0.3]])  # the third atom keeps the whole delta
+    errors = (np.asarray(output.forces[2:5]) - labels) / SCALE
+    expected = [penalty(float(e), "huber", 0.4 * f) for row, f in zip(errors, (factor, factor, 1.0), strict=True) for e in row]
+    assert forces_loss(batch, output, labels, delta=0.4, force_shape="conditional_huber") == pytest.approx(np.mean(expected), rel=1e-4)
+    if factor == 1.0:
+        assert forces_loss(batch, output, labels, delta=0.4) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_the_l2_loss_is_the_length_of_the_error_and_no_rotation_changes_it(batch, output) -> None:
+    random = np.random.default_rng(3)
+    labels, rotation = random.normal(size=(3, 3)), np.linalg.qr(random.normal(size=(3, 3)))[0]
+    found = forces_loss(batch, output, labels, force_shape="l2")
+    assert found == pytest.approx(np.mean(np.linalg.norm(np.asarray(output.forces[2:5]) - labels, axis=1)) / SCALE, rel=1e-5)
+    turned = output._replace(forces=jnp.asarray(np.asarray(output.forces) @ rotation.T, jnp.float32))
+    assert forces_loss(batch, turned, labels @ rotation.T, force_shape="l2") == pytest.approx(found, rel=1e-5)
+    assert forces_loss(batch, turned, labels @ rotation.T) != pytest.approx(forces_loss(batch, output, labels), rel=1e-3)
+
+
+def test_the_l2_loss_has_a_gradient_where_there_is_no_error(batch, output) -> None:
+    loss = lambda forces: Loss(force_shape="l2").outcome(output._replace(forces=forces), batch, jnp.float32(SCALE)).loss.sum()
+    assert np.isfinite(jax.grad(loss)(jnp.asarray(batch.nodes.forces))).all()
+
+
+def test_the_terms_add_up_to_the_loss(batch, output) -> None:
+    terms = Loss().terms(output, batch, jnp.float32(SCALE))
+    assert list(terms) == ["energy", "forces", "stress"]
+    np.testing.assert_allclose(sum(terms.values()), Loss().outcome(output, batch, jnp.float32(SCALE)).loss, rtol=1e-6)
+
+
 def test_refusals(batch, output) -> None:
     with pytest.raises(ValueError, match="'l2'; allowed: huber, mae, mse, nll"):
         Loss(shape="l2")
+    with pytest.raises(ValueError, match="force_shape is 'nll'; allowed: '', huber, mae, mse, l2, conditional_huber"):
+        Loss(force_shape="nll")
     with pytest.raises(ValueError, match="variance head; set model.variance"):
         Loss(shape="nll").outcome(output._replace(log_variance=None), batch, jnp.float32(SCALE))

@@ -43,6 +43,22 @@ def test_a_crystal_larger_than_the_shape_is_answered(predictor, small) -> None:
     np.testing.assert_allclose(predictor([large]).samples, predictor([crystal]).samples, atol=1e-5)
 
 
+def test_answers_come_in_the_order_of_the_questions(predictor, small) -> None:
+    crystals = list(small.crystals[:10])
+    large = crystals[0]
+    for n in (3, 4):  # of several rungs
+        shifts = np.array(list(np.ndindex(n, n, 2))) @ large.lattice
+        positions = (crystals[0].positions[None] + shifts[:, None]).reshape(-1, 3)
+        supercell = Crystal(np.diag([n, n, 2]) @ large.lattice, positions, np.tile(large.numbers, len(shifts)))
+        crystals.insert(n, supercell)
+    done: list[int] = []
+    together = predictor(crystals, report=done.append)
+    alone = [predictor([c]) for c in crystals]
+    np.testing.assert_allclose(together.samples, np.hstack([p.samples for p in alone]), atol=1e-5)
+    np.testing.assert_allclose(together.features, np.concatenate([p.features for p in alone]), atol=1e-5)
+    assert done == sorted(done) and done[-1] == len(crystals) and len(done) > 1
+
+
 def test_a_member_is_its_sample(predictor, small) -> None:
     said = predictor(small.crystals[:6])
     for m in (0, 1):

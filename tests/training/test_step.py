@@ -7,9 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from matjax.graph import Shape, pack, to_graph
+from matjax.nn import Equivariant
 from matjax.risk import Coral, Risk
 from matjax.training import AdamW, Loss
-from matjax.training.step import train_step
+from matjax.training.step import _weights, train_step
+from matjax.types import Crystal, Output
+
+MODEL = Equivariant("4x0e+4x1o", n_layer=1, n_basis=4)
+SHAPE = Shape(32, 512, 9)
 
 close = lambda a, b: jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), a, b)
 equal = lambda a, b: jax.tree.map(np.testing.assert_array_equal, a, b)
@@ -125,3 +131,39 @@ def test_members_start_differently_and_their_keys_are_their_own(bench) -> None:
     assert differ(at(members.params, 0), at(members.params, 1)) and differ(members.key[0], members.key[1])
     equal(at(members.params, 1), at(bench.members((1,)).params, 0))
     assert jnp.array_equal(members.number, jnp.arange(2))
+
+
+def test_each_member_is_clipped_by_its_own_gradient(bench) -> None:
+    """A member whose gradient is huge does not shrink the step of its neighbour. Plain gradient steps would show it; AdamW's
+    first moment does: it is the clipped gradient."""
+    start = bench.members()
+    energy = bench.batch().globals.energy[:5].copy()
+    energy[2] += 3e4
+    held = np.array([0, 0, 0b10, 0, 0])  # member 1 does not see what frightens member 0
+    clipped = {"optimizer": AdamW(1e-2, clip=0.01), "loss": Loss(shape="mse")}
+    frightened, metrics = bench.step(start, bench.batch(energy=energy, held_from=held), **clipped)
+    calm, plain = bench.step(start, bench.batch(held_from=held), **clipped)
+    norms, usual = np.asarray(metrics["gradient_norm"]), np.asarray(plain["gradient_norm"])
+    assert norms[0] > 100 * usual[0] > 0.01 and norms[1] == pytest.approx(usual[1], rel=1e-5)
+    close(at(frightened.params, 1), at(calm.params, 1))
+
+
+def test_forces_that_explode_name_their_crystal() -> None:
+    """An error that overflows float32 is a loss that is not finite."""
+    output = Output(jnp.zeros(3), None, jnp.zeros((3, 2)), jnp.zeros((6, 3)).at[2].set(1e38), None)
+    line = lambda n: Crystal(9 * np.eye(3), 1.2 * np.arange(n)[:, None] * np.ones((1, 3)), np.full(n, 26))
+    graphs = [to_graph(line(2), cutoff=3.0, energy=0.0, forces=np.zeros((2, 3)), index=i) for i in range(2)]
+    batch = pack(graphs, Shape(6, 16, 3), cutoff=3.0)
+    loss = Loss(shape="mse").outcome(output, batch, jnp.float32(1e-3)).loss
+    assert np.isfinite(loss).tolist() == [True, False, True]
+
+
+def test_a_bootstrap_weight_belongs_to_the_crystal(bench) -> None:
+    """Not to its place in a batch, nor to who else is in it."""
+    member = jax.tree.map(lambda x: x[0], bench.members())
+    weights = {}
+    for rows in ([0, 1, 2, 3, 4], [4, 2], [3, 1, 0]):
+        batch = pack([bench.graphs[i] for i in rows], SHAPE, cutoff=MODEL.cutoff)
+        for row, weight in zip(rows, np.asarray(_weights(member, batch, 1.0)), strict=False):
+            weights.setdefault(row, set()).add(float(weight))
+    assert all(len(found) == 1 for found in weights.values()) and len(set.union(*weights.values())) == 5
