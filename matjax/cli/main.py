@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from matjax.cli.campaign import campaign
 from matjax.cli.demo import demo
 from matjax.cli.discover import discover
 from matjax.cli.doctor import doctor
+from matjax.cli.new_layer import new_layer
 from matjax.cli.predict import predict
 from matjax.cli.report import report
 from matjax.cli.stress import stress_test
@@ -36,17 +38,26 @@ app.add_typer(campaign, name="campaign")
 app.command("thermo")(thermo)
 app.command("report")(report)
 app.command("doctor")(doctor)
+app.command("new-layer")(new_layer)
+
+
+YNN_FUSION = "--xla_cpu_experimental_ynn_fusion_type="
+"""Nothing after the equals sign: no fusion of that type."""
 
 
 def prepare_environment() -> None:
-    """Keeps compiled programs on disk between runs, and XLA's log to what matters; what the user has set stays.
+    """Keeps compiled programs on disk between runs, XLA's log to what matters, and a slow fusion off; what the user has set stays.
 
-    XLA warns at length of processor features that a cached program was compiled for, also on the machine that compiled it.
+    XLA warns at length of processor features that a cached program was compiled for, also on the machine that compiled it. Its
+    YNN fusion costs training on a CPU an eighth of its time in the releases that have it (`doctor` says so to scripts).
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matjax" / "xla"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+    release = tuple(int(n) for n in importlib.metadata.version("jax").split(".")[:2])
+    if (0, 10) <= release < (0, 13) and YNN_FUSION not in (given := os.environ.get("XLA_FLAGS", "")):
+        os.environ["XLA_FLAGS"] = f"{given} {YNN_FUSION}".strip()  # older releases abort on a flag that they do not know
 
 
 def main() -> None:

@@ -107,7 +107,10 @@ def finished(out: Path, jobs: list[str]) -> Report:
 
 
 OWN = ("config.toml", "rows", "predictions", "figures", "stress_test.json", "run.json", "report.html")
-OWN_OF_TRAIN = ("ensemble", "leave-domain-out", "model.safetensors", "history.jsonl")
+OWN_OF_TRAIN = (
+    *("ensemble", "leave-domain-out", "model.safetensors", "history.jsonl"),
+    *("learning_curves.svg", "tensorboard", "wandb", "wandb.id"),
+)
 OWN_OF_DISCOVER = ("campaign.sqlite", "campaign.sqlite-journal", "trace.jsonl", "candidates.csv", "structures", "rounds", "discovery.json")
 ALL_OWN = OWN + OWN_OF_TRAIN + OWN_OF_DISCOVER
 """What runs write: all that --fresh may delete."""

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from matjax.data.elements import number
 from matjax.report.thermo_figures import binary_hull, ternary_hull
+from matjax.thermo.host import float64
 from matjax.thermo.hull import NO_PHASE, lower_hull
 from matjax.units import energy_to_ev
 
@@ -178,7 +179,7 @@ def _against_others(x: np.ndarray, energies: np.ndarray) -> tuple[np.ndarray, np
     values, indices, fractions = [], [], []
     for first in range(0, n, CHUNK):
         own = np.minimum(np.arange(first, first + CHUNK), n - 1)
-        with jax.enable_x64(True):
+        with float64():
             hull = _hulls(points[own], points, levels, np.arange(rows) != own[:, None])
         values.append(levels[own] - np.asarray(hull.energy))
         indices.append(np.asarray(hull.indices))

@@ -21,6 +21,7 @@ from matjax.stress_test.baselines import CompositionTrees
 from matjax.toml import to_dict
 from matjax.training import GraphLearner, GraphPredictor
 from matjax.training.checkpoint import save_model
+from matjax.training.epoch import Saving
 from matjax.training.supervision import default_label, target_per_atom
 from matjax.types import Dataset, Split, Visible
 from matjax.uncertainty import Flag, SplitConformal
@@ -160,6 +161,7 @@ class Resumable:
 
     learner: GraphLearner
     run_dir: Path
+    saving: Saving = dataclasses.field(default_factory=Saving)
 
     @property
     def members(self) -> int:
@@ -168,7 +170,7 @@ class Resumable:
 
     def fit(self, visible: Visible, key: jax.Array, *, held_from: np.ndarray | None = None, report: Any = None) -> GraphPredictor:
         """The learner's fit."""
-        return self.learner.fit(visible, key, held_from=held_from, run_dir=self.run_dir, report=report)
+        return self.learner.fit(visible, key, held_from=held_from, run_dir=self.run_dir, report=report, saving=self.saving)
 
 
 class History:
@@ -191,15 +193,18 @@ class History:
             partial.write_text("".join(json.dumps(row) + "\n" for row in self.rows.values()), encoding="utf-8")
             os.replace(partial, self.path)
             if self.tell is not None:
-                self.tell({**row, "n_epoch": record["n_epoch"], "last": record["last"]})
+                shown = ("n_epoch", "last", "crystals_per_second", "skipped", "culprit")
+                self.tell({**row, **{name: record[name] for name in shown}})
 
         return report
 
 
-def train_model(config: TrainConfig, dataset: Dataset, label: str, out: Path, tell: Epoch | None = None) -> Trained:
+def train_model(
+    config: TrainConfig, dataset: Dataset, label: str, out: Path, tell: Epoch | None = None, saving: Saving | None = None
+) -> Trained:
     """Trains an ensemble and its trust, measures both, and writes `model.safetensors`.
 
-    A run that was interrupted goes on where its last epoch ended, to the same model.
+    A run that was interrupted goes on where it last saved its state, to the same model.
 
     Args:
       config: Settings.
@@ -207,6 +212,7 @@ def train_model(config: TrainConfig, dataset: Dataset, label: str, out: Path, te
       label: Its name.
       out: Folder of the run; it holds the state of both fits and `history.jsonl`.
       tell: Called with a record per epoch of either fit.
+      saving: How often to save within an epoch.
 
     Raises:
       ValueError: If the data do not suffice for a part.
@@ -215,11 +221,13 @@ def train_model(config: TrainConfig, dataset: Dataset, label: str, out: Path, te
     split, key = config.split(dataset), config.key
     visible, learner = split.visible(), dataclasses.replace(config.learner, label=label)
     history = History(out / "history.jsonl", tell)
-    unit = validation_unit(dataset, label)
-    predictor = Resumable(learner, out / ENSEMBLE).fit(visible, child(key, "fit"), report=history.of(ENSEMBLE, unit))
+    unit, saving = validation_unit(dataset, label), saving or Saving()
+    predictor = Resumable(learner, out / ENSEMBLE, saving).fit(visible, child(key, "fit"), report=history.of(ENSEMBLE, unit))
     cross, column = None, config.column(split.train)
     if column is not None:
-        cross = _cross_fit(config, Resumable(learner, out / LEAVE_DOMAIN_OUT), visible, column, label, history.of(LEAVE_DOMAIN_OUT, unit))
+        cross = _cross_fit(
+            config, Resumable(learner, out / LEAVE_DOMAIN_OUT, saving), visible, column, label, history.of(LEAVE_DOMAIN_OUT, unit)
+        )
     calibration = predictor(split.calibration.crystals)
     error = calibration.mean - target_per_atom(split.calibration, label)
     trust = config.trust.fit(predictor(split.train.crystals), calibration, error, split.train, cross)

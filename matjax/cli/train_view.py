@@ -44,10 +44,16 @@ class TrainView:
         self.names += [] if row["fit"] in self.names else [row["fit"]]
         self.seconds.append(row["seconds"])
         done = (len(self.names) - 1) * self.n_epoch + (self.n_epoch if row["last"] else row["epoch"])
+        left = self._left(self.fits * self.n_epoch - done)
         line = (
             f"{row['fit']}: epoch {row['epoch']} of {row['n_epoch']}, risk {number(row['risk'])}, "
-            f"validation error {number(row['validation'])} {row['unit']}, {self._left(self.fits * self.n_epoch - done)} left"
+            f"validation error {number(row['validation'])} {row['unit']}, {row['crystals_per_second']:,.0f} crystals/s, {left} left"
         )
+        if row["skipped"]:
+            who = f" by {row['culprit']}" if row["culprit"] else ""
+            self.console.print(
+                f"{row['fit']}: {row['skipped']} updates of epoch {row['epoch']} were skipped{who}", markup=False, style="red"
+            )
         self.progress.update(self.task, completed=done, description=line)
         if not self.console.is_terminal:
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -72,6 +78,15 @@ def plan(config: TrainConfig, dataset: Dataset, label: str, split: Split, column
         + (f"a second fit leaves out domains ({column})" if column else "no second fit"),
         f"run folder: {out}",
     ]
+
+
+def suspicious(found: list[tuple[str, str]], most: int = 5) -> list[str]:
+    """Training labels that look wrong, in lines; nothing where there are none."""
+    if not found:
+        return []
+    more = [f"  and {len(found) - most:,} more"] if len(found) > most else []
+    head = f"{len(found):,} training labels look wrong; they are trained on, unless you take them out:"
+    return [head, *(f"  {name}: {reason}" for name, reason in found[:most]), *more]
 
 
 def show(console: Console, trained: Trained) -> None:

@@ -32,10 +32,13 @@ SHARES = 1e-6
 class LastLayer:
     """Posterior over the last layer of a network with a linear readout, given labelled crystals.
 
-    Strength of the prior (the network as it came) and the noise are found by maximising the evidence.
+    Strength of the prior (the network as it came) and the noise are found by maximising the evidence. The spread is then
+    scaled so that errors on the labelled crystals are one standard deviation: what is left of the error is the network's own,
+    not noise that would average out.
 
     Attributes:
       n_sample: Members of the ensemble that is drawn.
+      update: Move the mean to the posterior's; without it the potential keeps its answer (but for the offsets) and gains a spread.
       references: First fit an offset per element, for labels with other reference energies (formation energies, another
         functional).
       strength: Ridge of those offsets, per crystal.
@@ -46,6 +49,7 @@ class LastLayer:
     """
 
     n_sample: int = 8
+    update: bool = False
     references: bool = True
     strength: float = 1e-3
 
@@ -73,20 +77,25 @@ class LastLayer:
         offsets = _offsets(crystals, residual, self.strength) if self.references else np.zeros_like(predictor.references.energies)
         residual = residual - References(offsets).per_atom(crystals)
         scale = float(predictor.constants["scale"])
-        shifts = _posterior(np.asarray(said.features, np.float64) * scale, residual, self.n_sample, generator(key))
+        shifts = _posterior(np.asarray(said.features, np.float64) * scale, residual, self.n_sample, self.update, generator(key))
         return _ensemble(predictor, shifts, offsets)
 
 
-def _posterior(features: np.ndarray, residual: np.ndarray, n_sample: int, random: np.random.Generator) -> np.ndarray:
-    """Samples of what is added to the kernel [n_sample, n_feature], antithetic, so that their mean is the posterior's."""
+def _posterior(features: np.ndarray, residual: np.ndarray, n_sample: int, update: bool, random: np.random.Generator) -> np.ndarray:
+    """Samples of what is added to the kernel [n_sample, n_feature], antithetic, so that their mean is the mean asked for."""
     values, rows = np.linalg.eigh(features.T @ features / len(features))
     kept = values > SHARES * values[-1]
     whiten = rows[:, kept] / np.sqrt(values[kept])
-    found = BayesianRidge(fit_intercept=False, max_iter=1000).fit(features @ whiten, residual)
-    root = np.linalg.cholesky(found.sigma_ + 1e-12 * np.trace(found.sigma_) / len(found.sigma_) * np.eye(len(found.sigma_)))
+    x = features @ whiten
+    found = BayesianRidge(fit_intercept=False, max_iter=1000).fit(x, residual)
+    variance = np.einsum("ni,ij,nj->n", x, found.sigma_, x)
+    if update:  # errors as they would be on a crystal left out
+        residual = (residual - x @ found.coef_) / np.maximum(1 - found.alpha_ * variance, 0.05)
+    spread = np.sqrt(np.mean(residual**2 / variance))
+    root = spread * np.linalg.cholesky(found.sigma_ + 1e-12 * np.trace(found.sigma_) / len(found.sigma_) * np.eye(len(found.sigma_)))
     half = random.normal(size=((n_sample + 1) // 2, kept.sum()))
     draws = np.concatenate([half, -half])[:n_sample] @ root.T
-    return (found.coef_[None] + draws) @ whiten.T
+    return (update * found.coef_[None] + draws) @ whiten.T
 
 
 def _offsets(crystals: list[Crystal], residual: np.ndarray, strength: float) -> np.ndarray:

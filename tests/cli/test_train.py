@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from matjax.cli.predict_run import load_trusted
 from matjax.cli.train import train
 from matjax.cli.train_run import QUICK, TrainConfig, _units, train_model
-from matjax.cli.train_view import TrainView, show
+from matjax.cli.train_view import TrainView, show, suspicious
 from matjax.data.convert import to_ase
 from matjax.data.read import read
 from matjax.override import override
@@ -246,11 +246,22 @@ def test_a_model_that_loses_to_composition_says_so(finished, config):
 def test_time_left_leaves_the_compilation_out():
     view = TrainView(Console(file=io.StringIO()), fits=2, n_epoch=10)
     row = {"fit": "ensemble", "n_epoch": 10, "risk": 0.1, "validation": 0.2, "unit": "eV", "last": False}
+    row |= {"crystals_per_second": 1234.5, "skipped": 0, "culprit": None}
     for epoch, seconds, words in ((1, 60.0, "at most 19:00 left"), (2, 3.0, "00:54 left"), (3, 5.0, "01:08 left")):
         view({**row, "epoch": epoch, "seconds": seconds})
         assert view.console.file.getvalue().splitlines()[-1].endswith(words)
+    assert "1,234 crystals/s" in view.console.file.getvalue()
+    view({**row, "epoch": 4, "seconds": 4.0, "skipped": 2, "culprit": "mp-7"})
+    assert "ensemble: 2 updates of epoch 4 were skipped by mp-7" in view.console.file.getvalue()
     view({**row, "epoch": 5, "seconds": 4.0, "last": True})  # stopped early: the second fit remains
     assert view.console.file.getvalue().splitlines()[-1].endswith("00:40 left")
+
+
+def test_suspicious_labels_are_listed_and_many_are_counted():
+    assert suspicious([]) == []
+    lines = suspicious([(f"mp-{i}", "far") for i in range(1200)])
+    assert lines[0].startswith("1,200 training labels look wrong") and lines[1] == "  mp-0: far"
+    assert len(lines) == 7 and lines[-1] == "  and 1,195 more"
 
 
 def test_the_command_is_imported_without_jax():

@@ -28,7 +28,8 @@ def fresh(model: Equivariant) -> GraphPredictor:
     flla = load("flla")
     graph = pack([to_graph(flla.crystals[0], cutoff=model.cutoff)], SHAPE, cutoff=model.cutoff)
     params = init_params(jax.random.key_data(KEY)[None], graph, model=model)
-    taught = Supervision("energy_per_atom", "eV/atom", ("energy", "forces", "stress"), "relaxed", "elements", "PBE", (), 0, "", "")
+    has, every = ("energy", "forces", "stress"), tuple(range(1, 119))
+    taught = Supervision("energy_per_atom", "eV/atom", has, "relaxed", "elements", "PBE", every, 0, "", "")
     constants = {"scale": jnp.float32(0.8), "average_degree": jnp.float32(30.0)}
     return GraphPredictor(model, params, constants, References(np.zeros(119)), taught, SHAPE)
 
@@ -46,25 +47,37 @@ def flla():
 
 @pytest.fixture(scope="module")
 def ensemble(predictor, flla):
-    return LastLayer(n_sample=8).fit(predictor, flla.select(range(250)), KEY, label="formation_energy_per_atom")
+    return LastLayer(update=True).fit(predictor, flla.select(range(250)), KEY, label="formation_energy_per_atom")
 
 
 def test_samples_have_the_posterior_of_bayesian_linear_regression():
     random = np.random.default_rng(0)
     features, noise = random.normal(size=(300, 4)), 0.3
     residual = features @ np.array([0.5, -1.0, 0.2, 0.0]) + noise * random.normal(size=300)
-    draws = _posterior(features, residual, 4000, random)
-    covariance = noise**2 * np.linalg.inv(features.T @ features)  # the prior is wide here
+    draws = _posterior(features, residual, 4000, True, random)
     np.testing.assert_allclose(draws.mean(0), np.linalg.lstsq(features, residual, rcond=None)[0], atol=0.01)
-    np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.2 * covariance.max())
+    covariance = np.linalg.inv(features.T @ features)  # the prior is wide here; its scale is that of the errors
+    np.testing.assert_allclose(np.cov(draws.T) / np.trace(np.cov(draws.T)), covariance / np.trace(covariance), atol=0.05)
+    spread = (features @ (draws - draws.mean(0)).T).std(1)
+    error = residual - features @ draws.mean(0)
+    np.testing.assert_allclose(np.mean((error / spread) ** 2), 1.0, rtol=0.1)
 
 
-def test_labels_are_fitted_better_and_spread_is_larger_where_errors_are(ensemble, predictor, flla):
+def test_without_an_update_the_answer_stays(predictor, flla):
+    train = flla.select(range(60))
+    kept = LastLayer(references=False).fit(predictor, train, KEY, label="formation_energy_per_atom")
+    np.testing.assert_allclose(kept(train.crystals[:5]).mean, predictor(train.crystals[:5]).mean, atol=1e-3)
+    error = predictor(train.crystals).mean - train.labels["formation_energy_per_atom"]
+    assert 0.5 < np.sqrt(np.mean((error / kept(train.crystals).std) ** 2)) < 2, "the spread is as large as the errors"
+
+
+def test_labels_are_fitted_better_and_the_spread_is_of_the_size_of_the_errors(ensemble, predictor, flla):
     test = flla.select(range(250, 400))
     truth = test.labels["formation_energy_per_atom"]
     before, after = predictor(test.crystals), ensemble(test.crystals)
-    assert np.abs(after.mean - truth).mean() < 0.5 * np.abs(before.mean - truth).mean()
-    assert after.std.min() > 0
+    error = after.mean - truth
+    assert np.abs(error).mean() < 0.5 * np.abs(before.mean - truth).mean()
+    assert 0.5 < np.sqrt(np.mean((error / after.std) ** 2)) < 2
 
 
 def test_far_features_are_less_certain(predictor, flla):
