@@ -20,6 +20,8 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"  # code blocks are run by tests/test_docs.py, notebooks by .ci/run
 copybutton_exclude = ".linenos, .gp, .go"
 
+suppress_warnings = ["ref.python"]  # several rooms have a `Task` or a `Record`
+
 autosummary_generate = True
 autodoc_typehints = "none"  # shapes and units are in the docstrings
 autodoc_member_order = "bysource"

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [p for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if p.exists() and "_build" not in p.parts]
-BLOCK = re.compile(r"^(?:<!-- not run: (?P<why>.+) -->\n+)?```(?P<language>python|bash|console)\n(?P<code>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(r"^(?:<!-- not run: (?P<why>[^\n]+) -->\n+)?```(?P<language>python|bash|console)\n(?P<code>.*?)^```$", re.M | re.S)
 ELSEWHERE = ("matjax demo", "pip ", "pytest", "git ", "cd ", "python -m venv", "source ", "./.ci", ".ci/")
 HAS_QUICK = ("matjax train", "matjax stress-test")
 

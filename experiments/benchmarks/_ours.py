@@ -9,8 +9,9 @@ import numpy as np
 from _alloys import read, references
 from _worker import serve
 
-from matjax.graph import batches, pack, shape_for, to_graph
-from matjax.nn import Convolution, Equivariant, nequip
+from matjax.graph import Shape, batches, pack, shape_for, sizes_of, to_graph
+from matjax.nn import Convolution, Equivariant, GeometryTensor, nequip
+from matjax.nn.layout import planned, with_room
 from matjax.nn.many_body import ManyBody
 from matjax.risk import ERM, RiskShape
 from matjax.training.labelling import N_DOMAIN
@@ -38,6 +39,7 @@ MODELS = {
     "l1": lambda: nequip("32x0e+32x1o", **SAME),
     "l2": lambda: nequip("32x0e+32x1o+32x2e", **SAME),
     "mace": many_body,
+    "geometry": lambda: GeometryTensor(l_max=1, n_channel=32, cutoff=CUTOFF),
     "smoke": lambda: nequip("4x0e+4x1o", n_layer=1, **SAME),
 }
 
@@ -51,20 +53,26 @@ class Programs:
     """
 
     def __init__(
-        self, config: str, first: Graph, constants: dict, *, members: int = 1, members_per_step: int = 1, only: tuple = ("train", "infer")
+        self,
+        config: str,
+        first: Graph,
+        constants: dict,
+        *,
+        sizes: np.ndarray | None = None,
+        members: int = 1,
+        members_per_step: int = 1,
+        only: tuple = ("train", "infer"),
     ):
-        """Compiles for batches like `first`."""
-        self.model: Equivariant = MODELS[config]()
-        self._constants, self._n_member, self._first = constants, members, first
+        """Compiles for batches like `first`, which are made of crystals of these sizes."""
+        shape = Shape(len(first.nodes.mask), len(first.senders), len(first.n_node))
+        self.model = with_room(MODELS[config](), first) if sizes is None else planned(MODELS[config](), sizes, shape)
+        self._constants, self._n_member, self._first, self._together = constants, members, first, members_per_step
         self.start(n_step=1000)
         size = sum(x.size for x in jax.tree.leaves(self._members.params)) // members
         self.facts = {"parameters": size, "jax": jax.__version__}
-        if "train" in only:
-            shared = {"model": self.model, "derivatives": ("forces",), "members_per_step": members_per_step}
-            self._train, self.facts["train"] = compiled(train_step.lower(self._members, constants, first, self._plan, **shared))
-        if "infer" in only:
-            shared = {"model": self.model, "derivatives": ("forces", "stress")}
-            self._infer, self.facts["infer"] = compiled(predict_step.lower(self._members.average, constants, first, **shared))
+        self._programs = {}
+        for job in only:
+            self._programs[job, self.model], self.facts[job] = compiled(self._lowered(job, self.model))
 
     def start(self, n_step: int, learning_rate: float = 5e-3) -> None:
         """A fresh ensemble whose learning rate falls over n_step updates."""
@@ -75,11 +83,24 @@ class Programs:
 
     def update(self, batch: Graph) -> None:
         """One update of every member."""
-        self._members, _ = self._train(self._members, self._constants, batch, self._plan)
+        self._members, _ = self._program("train", batch)(self._members, self._constants, batch, self._plan)
 
     def predict(self, batch: Graph):
         """Energies, forces and stress by the averaged parameters, with a leading member axis."""
-        return self._infer(self._members.average, self._constants, batch)
+        return self._program("infer", batch)(self._members.average, self._constants, batch)
+
+    def _program(self, job: str, batch: Graph):
+        """The program for a batch, compiled where it needs more blocks than the plan."""
+        model = with_room(self.model, batch)
+        if (job, model) not in self._programs:
+            self._programs[job, model], _ = compiled(self._lowered(job, model))
+        return self._programs[job, model]
+
+    def _lowered(self, job: str, model):
+        shared = {"model": model, "members_per_step": self._together}
+        if job == "train":
+            return train_step.lower(self._members, self._constants, self._first, self._plan, derivatives=("forces",), **shared)
+        return predict_step.lower(self._members.average, self._constants, self._first, model=model, derivatives=("forces", "stress"))
 
     def wait(self) -> None:
         """Until every update is done."""
@@ -110,7 +131,8 @@ class Ours:
         self._shape = shape_for(self._data["train"], settings["batch"])
         first = pack(self._data["train"][:1], self._shape, cutoff=CUTOFF)
         several = {name: settings[name] for name in ("members", "members_per_step", "only") if name in settings}
-        self._programs = Programs(settings["config"], first, constants(self._data["train"]), **several)
+        sizes = sizes_of(self._data["train"] + self._data["test"])
+        self._programs = Programs(settings["config"], first, constants(self._data["train"]), sizes=sizes, **several)
         self._train = self._full("train", settings["n_batch"])
         self._test = self._full("test", settings["n_batch"])
         for job in settings.get("only", ("train", "infer")):

@@ -29,6 +29,7 @@ MODELS = {  # name: (environment, file, settings); matjax runs in the environmen
     "nequip_l2": ("nequip", "_nequip.py", {"config": "l2", "mode": "eager"}),
     "matjax_mace": ("", "_ours.py", {"config": "mace"}),
     "mace": ("mace", "_mace.py", {"config": "mace"}),
+    "geometry": ("", "_ours.py", {"config": "geometry"}),
 }
 N_POINT = 8  # tests along a curve
 

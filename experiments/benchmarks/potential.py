@@ -36,12 +36,15 @@ GROUPS = {  # configuration of ours: {name: (environment, file, settings)}
         "nequip_l2_compiled": ("nequip", "_nequip.py", {"config": "l2", "mode": COMPILED}),
     },
     "mace": {"mace": ("mace", "_mace.py", {"config": "mace"})},
+    "geometry": {"nequip": ("nequip", "_nequip.py", {"config": "l1", "mode": "eager"})},
 }
+OTHER = ("geometry",)  # another architecture than its peers', with its own number of parameters: its ratios say so in their names
 
 
 def compare(config: str, peers: dict, given: argparse.Namespace, common: dict) -> tuple[dict, dict]:
     """Ratios and raw figures of one configuration of ours and its peers."""
-    ratios = {f"{job}_vs_{name}": None for name in peers for job in ("train", "infer")}
+    key = lambda job, name: f"{job}_{config}_vs_{name}" if config in OTHER else f"{job}_vs_{name}"
+    ratios = {key(job, name): None for name in peers for job in ("train", "infer")}
     workers, raw, shared = {}, {}, {"threads": given.threads, "cache": given.cache}
     try:
         workers["ours"] = Worker(sys.executable, "_ours.py", {**common, "config": config}, flags=given.flags, **shared)
@@ -64,8 +67,8 @@ def compare(config: str, peers: dict, given: argparse.Namespace, common: dict) -
     clock = "cpu" if given.threads == 1 else "wall"
     for name in found.keys() - {"ours"}:
         for job in ("train", "infer"):
-            key = f"{job}_per_{clock}_s"
-            ratios[f"{job}_vs_{name}"] = round(raw["ours"][key] / raw[name][key], 2)
+            figure = f"{job}_per_{clock}_s"
+            ratios[key(job, name)] = round(raw["ours"][figure] / raw[name][figure], 2)
     return ratios, raw
 
 

@@ -87,6 +87,12 @@ class CachedGraphs(Sequence[Graph]):
         asked = lambda row: self._asked(row) if row < n else other._asked(row - n)
         return CachedGraphs([*self.crystals, *other.crystals], self.cutoff, [*self._where, *other._where], asked)
 
+    def without_edges(self) -> Iterator[Graph]:
+        """Atoms and labels of every graph; nothing is read."""
+        none = Neighbours(*(np.zeros((0, *tail), dtype) for dtype, tail in PARTS.values()))
+        for row, crystal in enumerate(self.crystals):
+            yield to_graph(crystal, cutoff=self.cutoff, found=none, **self._asked(row))
+
     def _asked(self, row: int) -> Mapping[str, Any]:
         return {"index": row, **self._label(row)}
 

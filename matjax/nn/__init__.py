@@ -4,6 +4,7 @@ from matjax.nn.convolution import Convolution
 from matjax.nn.derivatives import Model, evaluate
 from matjax.nn.embedding import ElementEmbedding
 from matjax.nn.features import EdgeFeatures, Features, NodeFeatures, from_irreps_array, to_irreps_array
+from matjax.nn.geometry_tensor import GeometryTensor
 from matjax.nn.head import Head
 from matjax.nn.interaction import Interaction
 from matjax.nn.invariant import invariant_twin, n_parameter
@@ -19,6 +20,7 @@ __all__ = [
     "ElementEmbedding",
     "Equivariant",
     "Features",
+    "GeometryTensor",
     "Head",
     "Interaction",
     "Layer",

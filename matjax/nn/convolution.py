@@ -40,11 +40,12 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, features: Features, edges: EdgeFeatures, nodes: NodeFeatures) -> Features:
         """Applies the layer; shapes as in `features`."""
-        wanted = channels(self.irreps)
+        x = Linear("+".join(f"{v.shape[-1]}x{ir}" for ir, v in features.items()), name="up")(features)
+        routes = paths(tuple(sorted(x)), tuple(sorted(edges.harmonics)), tuple(channels(self.irreps)))
+        reached = {last for _, _, last in routes}  # an irrep that no product gives is left out
+        wanted = {ir: n for ir, n in channels(self.irreps).items() if ir in reached}
         gated = {ir: n for ir, n in wanted.items() if ir != "0e"}
         inner = "+".join(f"{n + (sum(gated.values()) if ir == '0e' else 0)}x{ir}" for ir, n in wanted.items())
-        x = Linear("+".join(f"{v.shape[-1]}x{ir}" for ir, v in features.items()), name="up")(features)
-        routes = paths(tuple(sorted(x)), tuple(sorted(edges.harmonics)), tuple(wanted))
         weights = RadialWeights(self.radial, name="weights")(edges, {p: x[p[0]].shape[-1] for p in routes})
         summed = edge_operation(self.backend)(x, edges.harmonics, weights, edges.senders, edges.receivers)
         root = jnp.sqrt(nodes.average_degree)

@@ -7,7 +7,6 @@ e3nn-jax can be used inside a layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import e3nn_jax as e3nn
@@ -23,7 +22,8 @@ class EdgeFeatures(NamedTuple):
     vectors [n_edge, 3] Å; lengths [n_edge] Å; harmonics {irrep: [n_edge, 2l+1]}, component-normalised; basis
     [n_edge, n_basis], radial functions that vanish smoothly at the cutoff; senders, receivers [n_edge], receivers sorted; pair
     [n_edge] and pair_basis [n_edge / 2, n_basis]: the same per undirected pair, basis = pair_basis[pair], or None where the
-    graph does not know its pairs. What depends on lengths alone costs half when it is worked out per pair (`per_pair`).
+    graph does not know its pairs.
+    What depends on lengths alone costs half when it is worked out per pair and then spread, x[pair].
     """
 
     vectors: jax.Array
@@ -34,12 +34,6 @@ class EdgeFeatures(NamedTuple):
     receivers: jax.Array
     pair: jax.Array | None = None
     pair_basis: jax.Array | None = None
-
-    def per_pair(self, function: Callable[[jax.Array], jax.Array]) -> jax.Array:
-        """`function` of the radial basis [n, n_basis] -> [n, k], evaluated once per undirected pair; [n_edge, k]."""
-        if self.pair is None or self.pair_basis is None:
-            return function(self.basis)
-        return function(self.pair_basis)[self.pair]
 
 
 class NodeFeatures(NamedTuple):

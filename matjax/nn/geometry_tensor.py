@@ -31,8 +31,8 @@ class GeometryTensor(nn.Module):
     and the networks that make it expressive run on atoms, of which there are dozens of times fewer than edges. Nothing is learned
     on edges: what distances may do is the linear span of `n_basis` functions per pair of elements and channel.
 
-    A crystal of more than `width` atoms, or one that finds no room in `n_block` blocks, has NaN for energy and features; `blocks_needed`
-    counts on the host.
+    A crystal of more than `width` atoms, or one that finds no room in `n_block` blocks, has NaN for energy and features. Parameters depend
+    on neither number: learners, predictors and simulations choose both for every batch (`nn.layout`).
 
     Variables: collection "params" is trained; "constants" holds `scale` (eV per unit of the network's output) and
     `average_degree`, set from the training data by the learner.

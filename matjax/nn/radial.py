@@ -37,7 +37,10 @@ def bessel(lengths: jax.Array, cutoff: float, n_basis: int) -> jax.Array:
     Source:
       Gasteiger, Gross & Günnemann (2020), eq. 7. Multiplied by c / 2 so that a network sees numbers near one.
     """
-    x = (lengths / cutoff)[:, None]
-    k = jnp.arange(1, n_basis + 1, dtype=lengths.dtype)[None, :]
-    wave = jnp.sqrt(2.0).astype(lengths.dtype) * jnp.sin(jnp.pi * k * x) / x
-    return wave * envelope(x) / 2
+    x = lengths / cutoff
+    sine, twice = jnp.sin(jnp.pi * x), 2 * jnp.cos(jnp.pi * x)
+    waves = [sine, twice * sine]
+    while len(waves) < n_basis:
+        waves.append(twice * waves[-1] - waves[-2])
+    common = envelope(x) / (2.0**0.5 * x)
+    return jnp.stack([w * common for w in waves[:n_basis]], -1)

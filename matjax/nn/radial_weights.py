@@ -29,6 +29,7 @@ class RadialWeights(nn.Module):
                 x = nn.silu(nn.Dense(width, use_bias=False)(x)) * 1.679  # keeps unit variance; silu(0) = 0 keeps the cutoff
             return nn.Dense(sum(wanted.values()), use_bias=False)(x)
 
-        ends = np.cumsum(list(wanted.values()))[:-1].tolist()
-        x = edges.per_pair(network) if self.hidden else network(edges.basis)  # one linear map is cheaper than a wide gather
-        return dict(zip(wanted, jnp.split(x, ends, axis=-1), strict=True))
+        per_pair = bool(self.hidden) and edges.pair_basis is not None  # one linear map costs less than spreading its result
+        x = network(edges.pair_basis if per_pair else edges.basis)  # pyright: ignore[reportArgumentType]
+        parts = jnp.split(x, np.cumsum(list(wanted.values()))[:-1].tolist(), axis=-1)
+        return {path: part[edges.pair] if per_pair else part for path, part in zip(wanted, parts, strict=True)}

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from matjax.graph import Shape, pack, shape_for, to_graph
+from matjax.nn import Model
+from matjax.nn.layout import too_large, with_room
 from matjax.simulate.evidence import evidence
 from matjax.simulate.network import Network, network
 from matjax.simulate.quasi_newton import State, wanted
@@ -77,7 +79,7 @@ def batch_relax(
         raise ValueError(f"skin={skin}, batch_size={batch_size}, n_step={n_step}: all must be positive")
     begin = time.perf_counter()
     known = network(potential, needs=("forces",) if cell == "fixed" else ("forces", "stress"))
-    refused = {i: error for i, crystal in enumerate(crystals) if (error := _objection(crystal, cell))}
+    refused = {i: error for i, crystal in enumerate(crystals) if (error := _objection(crystal, cell, known.model))}
     results = {i: Result("failed", error=error) for i, error in refused.items()}
     batch = _Batch(known, cell, Goal(max_force, max_stress, n_step, max_move), skin)
     waiting = deque(sorted((i for i in range(len(crystals)) if i not in refused), key=lambda i: -len(crystals[i])))  # large ones first
@@ -150,6 +152,7 @@ class _Batch:
         state = joined([*(one.state for one in live), rest])
         listed = tuple(np.concatenate([*(one.listed[k] for one in live), rest.point.x[k]]) for k in (0, 1))
         packed = pack([one.graph for one in live], self.shape, cutoff=self.reach)
+        self.known = dataclasses.replace(self.known, model=with_room(self.known.model, packed))
         settings = {"model": self.known.model, "cell": self.cell}
         state, report = relax_round(self.known.variables, packed, listed, state, self.goal, self.skin, is_hungry, **settings)
         parts = split(state, [len(one.given) for one in live])
@@ -203,10 +206,12 @@ def _size(live: Sequence[_Live]) -> tuple[int, int]:
     return sum(len(one.given) for one in live), sum(len(one.graph.senders) for one in live)
 
 
-def _objection(crystal: Crystal, cell: Cell) -> str:
+def _objection(crystal: Crystal, cell: Cell, model: Model) -> str:
     """Why a crystal cannot be relaxed, "class: message"; empty if it can."""
     if not len(crystal):
         return "physical: the crystal has no atoms"
+    if objection := too_large(model, len(crystal)):
+        return f"numerical: the crystal is too large: {objection}"
     if not (np.isfinite(crystal.positions).all() and np.isfinite(crystal.lattice).all()):
         return "physical: positions or lattice are not finite"
     if cell != "fixed" and not (crystal.pbc.all() and crystal.volume > 1e-3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Protocol
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from matjax.graph import neighbours
+from matjax.nn.layout import with_room
 from matjax.simulate.network import Network, energies, network, packed_alone
 from matjax.types import Crystal, Edges, Graph
 
@@ -63,6 +65,7 @@ def energy_fn(
         raise ValueError(f"skin is {skin} Å; it must not be negative")
     known, reach = network(potential), float(network(potential).model.cutoff) + skin
     graph, n_atom = packed_alone(crystal, reach), len(crystal)
+    known = dataclasses.replace(known, model=with_room(known.model, graph))
     found = neighbours(crystal, reach)
     span = crystal.positions[found.receivers] - crystal.positions[found.senders]
     images = np.zeros((len(graph.senders), 3))

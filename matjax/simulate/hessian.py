@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from matjax.nn import Model
+from matjax.nn.layout import with_room
 from matjax.simulate.network import displaced, network, packed_alone
 from matjax.types import Crystal, Graph
 
@@ -66,7 +67,7 @@ def hessian_vector_product(
     moves = np.zeros((*given.shape[:-2], graph.nodes.mask.shape[0], 3), given.dtype)
     moves[..., : len(crystal), :] = given
     flat = moves.reshape(-1, *moves.shape[-2:])
-    said = _products(known.variables, graph, flat, model=known.model, chunk=min(chunk, max(len(flat), 1)))
+    said = _products(known.variables, graph, flat, model=with_room(known.model, graph), chunk=min(chunk, max(len(flat), 1)))
     said = np.asarray(said)[:, :, : len(crystal)].reshape(-1, *given.shape)
     return said if members else said.mean(0)
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from matjax.graph import batches
+from matjax.graph import CachedGraphs, batches, prefetch
 from matjax.keys import child, generator
 from matjax.nn import Model
+from matjax.nn.layout import with_room
 from matjax.training.accumulate import grouped
 from matjax.training.placement import Placement
 from matjax.training.progress import Progress, Record
@@ -108,7 +109,8 @@ class Run:
         """The graph of every update of an epoch, always in the same order."""
         task = self.task
         order = generator(child(self.key, "epoch", epoch)).permutation(len(task.train))
-        return grouped(batches(task.train, task.shape, cutoff=self.model.cutoff, order=order), self.plan.accumulate)
+        packed = batches(task.train, task.shape, cutoff=self.model.cutoff, order=order)
+        return grouped(prefetch(packed) if isinstance(task.train, CachedGraphs) else packed, self.plan.accumulate)
 
     def _update(self, members: Member, graph: Graph) -> tuple[Member, dict[str, jax.Array]]:
         return train_step(
@@ -116,7 +118,7 @@ class Run:
             self.constants,
             self.place.batch(graph),
             self.plan,
-            model=self.model,
+            model=self.model if self.task.mesh is not None else with_room(self.model, graph),
             derivatives=self.task.derivatives,
             members_per_step=self.task.members_per_step,
             mesh=self.task.mesh,

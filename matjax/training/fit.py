@@ -19,13 +19,13 @@ from matjax.training.distributed import is_first
 from matjax.training.economy import economical
 from matjax.training.epoch import Run, Saving
 from matjax.training.identity import identity
+from matjax.training.labelling import Graphs
 from matjax.training.metrics import NAME, MetricsFile
 from matjax.training.placement import Placement
 from matjax.training.progress import Progress, Record
 from matjax.training.shared_state import load_state, save_state
 from matjax.training.step import Member, Plan
 from matjax.training.validation import check_choice, validation_errors
-from matjax.types import Graph
 
 Reporter = Callable[[dict[str, Any]], None]
 
@@ -50,8 +50,8 @@ class Task:
       matmul: Precision of matrix products (see `economy`).
     """
 
-    train: list[Graph]
-    validation: list[Graph]
+    train: Graphs
+    validation: Graphs
     shape: Shape
     constants: dict[str, Any]
     derivatives: tuple[str, ...]
@@ -106,7 +106,8 @@ def fit(
     if run_dir is not None and (found := load_state(run_dir, members, best, settings)) is not None:
         members, best, values = found
         progress = Progress.from_json(values)
-    place = Placement.of(task.mesh, task.shape, (*task.train, *task.validation), model.cutoff)
+    graphs = task.train + task.validation  # type: ignore[operator] (both are of one kind)
+    place = Placement.of(task.mesh, task.shape, graphs, model.cutoff)
     members, constants = place.members(members), place.everywhere(task.constants)
     log = MetricsFile(run_dir / NAME, len(progress.epochs), progress.position) if run_dir is not None and is_first() else None
 

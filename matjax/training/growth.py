@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 
 from matjax.nn import Model
 from matjax.training.head_labels import heads_of
+from matjax.training.predictor import GraphPredictor
+from matjax.training.supervision import Supervision, target_per_atom
+from matjax.types import Dataset
+
+N_COMPARED = 20
+"""Crystals on which labels are compared with what `start` says."""
+
+FAR = 1.0
+"""Median difference per atom, in the label's unit, above which labels have other references."""
 
 
 def check_growth(start: Model, model: Model) -> None:
@@ -33,6 +44,27 @@ def check_growth(start: Model, model: Model) -> None:
             raise ValueError(f"head {head.name!r} of start is another one (irreps, per, reduce, variance); give the new one another name")
 
 
+def continued(start: GraphPredictor, taught: Supervision, train: Dataset) -> Supervision:
+    """What a network knows that goes on from `start`: what it is taught now, and the elements that it knew.
+
+    Raises:
+      ValueError: If the labels are in another unit or above other references than those of `start`.
+    """
+    if taught.label and start.supervision.label:
+        before = start.supervision
+        if taught.unit != before.unit:
+            raise ValueError(f"label {taught.label!r} is in {taught.unit}, but start answers {before.label!r} in {before.unit}")
+        few = train.select(range(min(len(train), N_COMPARED)))
+        label = "energy" if taught.label == "energy_per_atom" and "energy" in train.labels else taught.label
+        apart = np.abs(start(few.crystals).mean - target_per_atom(few, label))
+        if np.isfinite(apart).any() and np.nanmedian(apart) > FAR:
+            raise ValueError(
+                f"the labels are {np.nanmedian(apart):.1f} {taught.unit} from what start says (median): they have other "
+                "reference energies. Move its references first, with uncertainty.LastLayer, or learn a label of the same kind"
+            )
+    return dataclasses.replace(taught, elements=tuple(sorted({*taught.elements, *start.supervision.elements})))
+
+
 def grown(fresh: Any, start: Any) -> Any:
     """Parameters of the new network [n_member, ...]: those of `start` where it has them, fresh ones elsewhere.
 
@@ -45,8 +77,8 @@ def grown(fresh: Any, start: Any) -> Any:
 
 
 def _core(model: Model) -> Model:
-    """The network without heads and conditions."""
+    """The network without heads, conditions and the layout of its batches."""
     if not isinstance(model, nn.Module):
         return model
-    bare = {"heads": (), "fidelities": (), "charge": False}
+    bare = {"heads": (), "fidelities": (), "charge": False} | ({"width": 0, "n_block": 0} if hasattr(model, "n_block") else {})
     return model.clone(**{k: v for k, v in bare.items() if hasattr(model, k)})  # type: ignore[return-value]

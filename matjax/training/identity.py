@@ -11,7 +11,9 @@ import jax
 import numpy as np
 
 from matjax.config import kind_of
+from matjax.graph import CachedGraphs
 from matjax.nn import Model
+from matjax.training.labelling import Graphs
 from matjax.training.step import Member, Plan
 
 if TYPE_CHECKING:
@@ -22,8 +24,7 @@ CONTENT = ("the training crystals or their labels", "the validation crystals or 
 
 def identity(task: Task, members: Member, plan: Plan, model: Model, key: jax.Array) -> dict[str, str]:
     """{setting: value as text}, arrays by their digest; patience and devices may change and are not among them."""
-    graphs = lambda part: [(g.edges, g.nodes, g.globals) for g in part]
-    content = (graphs(task.train), graphs(task.validation), (members.params, members.reference))
+    content = (_content(task.train), _content(task.validation), (members.params, members.reference))
     return {
         **_flat("model", model),
         **_flat("plan", plan),
@@ -60,6 +61,14 @@ def _flat(name: str, value: Any) -> dict[str, str]:
 
 def _joined(parts: Iterable[dict[str, str]]) -> dict[str, str]:
     return {name: text for part in parts for name, text in part.items()}
+
+
+def _content(graphs: Graphs) -> list[Any]:
+    """Arrays that tell graphs from others; of cached ones the keys of their crystals stand for the edges."""
+    if isinstance(graphs, CachedGraphs):
+        keys = np.frombuffer("".join(crystal.key for crystal in graphs.crystals).encode(), np.uint8)
+        return [keys, *((g.nodes, g.globals) for g in graphs.without_edges())]
+    return [(g.edges, g.nodes, g.globals) for g in graphs]
 
 
 def _digest(tree: Any) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from matjax.data.domains import domain_labels
-from matjax.graph import to_graph
+from matjax.graph import CachedGraphs, cached_graphs, to_graph
 from matjax.nn import Model
 from matjax.nn.head import Head
 from matjax.thermo import References
@@ -15,6 +17,8 @@ from matjax.training.conditions import from_columns
 from matjax.training.head_labels import targets, trained_heads
 from matjax.training.supervision import target_per_atom
 from matjax.types import Dataset, Graph
+
+Graphs = list[Graph] | CachedGraphs
 
 N_DOMAIN = 8
 """Domains a risk tells apart: the six largest, all others, and unlabelled target crystals. One number, so that splits share a program."""
@@ -35,6 +39,7 @@ class Labelling:
       heads: Heads that are learned.
       fidelity: Domain column of fidelities; empty for none.
       charge: Domain column of charges; empty for none.
+      cache: Folder of a graph cache; empty to build the graphs in memory.
     """
 
     label: str
@@ -45,8 +50,9 @@ class Labelling:
     heads: tuple[Head, ...] = ()
     fidelity: str = ""
     charge: str = ""
+    cache: str = ""
 
-    def graphs(self, dataset: Dataset, *, held_from: np.ndarray | None = None, first: int = 0) -> list[Graph]:
+    def graphs(self, dataset: Dataset, *, held_from: np.ndarray | None = None, first: int = 0) -> Graphs:
         """Labelled graphs.
 
         Args:
@@ -71,41 +77,45 @@ class Labelling:
         if not self.label and not trained_heads(dataset, self.heads):
             raise ValueError(f"all {len(dataset)} crystals lack the label of every head ({', '.join(h.name for h in self.heads)})")
         extra = {k: dataset.labels[k] for k in ("forces", "stress") if self.label == "energy" and k in dataset.labels}
-        return [
-            to_graph(
-                crystal,
-                cutoff=self.model.cutoff,
-                energy=float(per_atom[i] * len(crystal)),
-                forces=extra["forces"][i] if "forces" in extra else None,
-                stress=extra["stress"][i] if "stress" in extra else None,
-                domain=domain[i],
-                held_from=0 if held_from is None else int(held_from[i]),
-                index=first + i,
-                fidelity=int(fidelity[i]),
-                charge=float(charge[i]),
-                targets=labels[i].crystal,
-                atom_targets=labels[i].atoms,
-            )
-            for i, crystal in enumerate(dataset.crystals)
-        ]
 
-    def unlabelled(self, dataset: Dataset, *, first: int = 0) -> list[Graph]:
+        def label(i: int) -> dict[str, Any]:
+            return {
+                "energy": float(per_atom[i] * len(dataset.crystals[i])),
+                "forces": extra["forces"][i] if "forces" in extra else None,
+                "stress": extra["stress"][i] if "stress" in extra else None,
+                "domain": domain[i],
+                "held_from": 0 if held_from is None else int(held_from[i]),
+                "index": first + i,
+                "fidelity": int(fidelity[i]),
+                "charge": float(charge[i]),
+                "targets": labels[i].crystal,
+                "atom_targets": labels[i].atoms,
+            }
+
+        return self._made(dataset, label)
+
+    def unlabelled(self, dataset: Dataset, *, first: int = 0) -> Graphs:
         """Graphs of target crystals: no label, a domain of their own."""
         bare = dataclasses.replace(dataset, labels={})
         fidelity, charge = from_columns(bare, self.model, self.fidelity, self.charge)
-        return [
-            to_graph(
-                crystal,
-                cutoff=self.model.cutoff,
-                domain=TARGET,
-                index=first + i,
-                fidelity=int(fidelity[i]),
-                charge=float(charge[i]),
-                targets=absent.crystal,
-                atom_targets=absent.atoms,
-            )
-            for i, (crystal, absent) in enumerate(zip(dataset.crystals, targets(bare, self.heads), strict=True))
-        ]
+        absent = targets(bare, self.heads)
+
+        def label(i: int) -> dict[str, Any]:
+            return {
+                "domain": TARGET,
+                "index": first + i,
+                "fidelity": int(fidelity[i]),
+                "charge": float(charge[i]),
+                "targets": absent[i].crystal,
+                "atom_targets": absent[i].atoms,
+            }
+
+        return self._made(dataset, label)
+
+    def _made(self, dataset: Dataset, label: Callable[[int], dict[str, Any]]) -> Graphs:
+        if self.cache:
+            return cached_graphs(dataset.crystals, self.model.cutoff, self.cache, label=label)
+        return [to_graph(crystal, cutoff=self.model.cutoff, **label(i)) for i, crystal in enumerate(dataset.crystals)]
 
 
 def domain_names(labels: np.ndarray) -> tuple[str, ...]:

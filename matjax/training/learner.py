@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -14,16 +13,18 @@ from matjax.config import spec
 from matjax.data.domains import domain_labels
 from matjax.data.elements import N_ELEMENT
 from matjax.data.suggest import suggest_domain
-from matjax.graph import Shape, batches, pack, shape_for, to_graph
+from matjax.graph import CachedGraphs, Shape, cached_graphs, pack, shape_for, sizes_of, to_graph
+from matjax.graph import plan as batch_plan
 from matjax.keys import child
-from matjax.nn import Equivariant
+from matjax.nn import Equivariant, Model
+from matjax.nn.layout import planned, unplanned
 from matjax.risk import Risk, RiskShape
 from matjax.thermo import References, fit_references
 from matjax.training.epoch import Saving
 from matjax.training.fit import Reporter, Task, fit
-from matjax.training.growth import check_growth, grown
+from matjax.training.growth import check_growth, continued, grown
 from matjax.training.head_labels import check_heads, head_constants, heads_of, trained_heads
-from matjax.training.labelling import N_DOMAIN, Labelling, domain_names
+from matjax.training.labelling import N_DOMAIN, Graphs, Labelling, domain_names
 from matjax.training.loss import Loss
 from matjax.training.mesh import mesh_of
 from matjax.training.optimizer import AdamW, Muon
@@ -31,7 +32,7 @@ from matjax.training.predictor import GraphPredictor
 from matjax.training.sharing import count, repeated
 from matjax.training.step import Plan, init_members
 from matjax.training.supervision import default_label, supervision, target_per_atom
-from matjax.types import Dataset, Graph, Visible
+from matjax.types import Dataset, Visible
 
 
 @spec
@@ -61,6 +62,8 @@ class GraphLearner:
       accumulate: Batches that make one update, as if they were one batch; needs a risk that is a mean over crystals.
       choose_by: Validation error that chooses the epoch: "mean" over all crystals, that of the "worst_domain", "mean_of_domains".
       matmul: Precision of matrix products in training: "default" (the platform's), "float32", "tensorfloat32" or "bfloat16".
+      graph_cache: Folder that keeps the neighbours of the crystals from one run to the next and feeds training from disk, for sets that
+        do not fit memory; empty for memory. No result depends on it.
     """
 
     model: Equivariant = dataclasses.field(default_factory=Equivariant)
@@ -84,6 +87,7 @@ class GraphLearner:
     accumulate: int = 1
     choose_by: str = "mean"
     matmul: str = "default"
+    graph_cache: str = ""
 
     def __call__(self, visible: Visible, key: jax.Array) -> GraphPredictor:
         """Fits the visible part of a split."""
@@ -107,7 +111,8 @@ class GraphLearner:
           key: Randomness of the fit.
           held_from: Bit mask per training crystal [n_train]: bit m keeps it from member m (cross-fitting over domains).
           start: Ensemble to go on from, with the same model and as many members, or one that all start from: its parameters,
-            references, scale and batch shape are kept, its optimizer is not. The model may have other heads and further conditions than it had.
+            references, scale and batch shape are kept, its optimizer is not. The model may have other heads and further conditions than
+            it had.
           run_dir: Where to keep a state that can be resumed.
           report: Called with a record per epoch.
           saving: How often a run with a folder also saves within an epoch.
@@ -127,28 +132,33 @@ class GraphLearner:
         if not label and not heads:
             raise ValueError("nothing to learn: the data have neither a label nor a labelled head")
         taught = supervision(visible.train, label, tuple(h.name for h in heads))
+        if start is not None:
+            taught = continued(start, taught, visible.train)
         column = self.domain or suggest_domain(visible.train)
         fitted = lambda: fit_references(visible.train.crystals, target_per_atom(visible.train, label), physical=self.model.physical)
         none = References(np.zeros(N_ELEMENT + 1))
         references = start.references if start is not None else fitted() if label else none
         names = domain_names(domain_labels(visible.train, column))
-        labelling = Labelling(label, references, column, names, self.model, heads, self.fidelity, self.charge)
+        labelling = Labelling(label, references, column, names, self.model, heads, self.fidelity, self.charge, self.graph_cache)
         train = labelling.graphs(visible.train, held_from=held_from)
         if self.use_target:
             if not len(visible.target):
                 raise ValueError("use_target is on but the split has no target crystals; set sizes.target above 0")
-            train += labelling.unlabelled(visible.target, first=len(train))
+            train = train + labelling.unlabelled(visible.target, first=len(train))  # type: ignore[operator] (both are of one kind)
         validation = labelling.graphs(visible.validation)
-        degree = sum(int(g.n_edge[0]) for g in train) / sum(int(g.n_node[0]) for g in train)
+        sizes = sizes_of(train)
+        degree = sizes[:, 1].sum() / sizes[:, 0].sum()
         if degree == 0:
             raise ValueError(f"cutoff {self.model.cutoff} Å leaves every atom of the training set without a neighbour; raise model.cutoff")
-        shape = Shape(*self.shape) if self.shape else shape_for(train + validation, self.batch_size)
+        every = np.concatenate([sizes, sizes_of(validation)])
+        shape = Shape(*self.shape) if self.shape else shape_for(every, self.batch_size)
         constants = {"average_degree": jnp.float32(degree), "scale": jnp.float32(_scale(train))}
         constants |= head_constants(visible.train, heads_of(self.model))
         if start is not None:
-            need = shape_for(train + validation, 1)
+            need = shape_for(every, 1)
             shape = start.shape if start.shape.n_node >= need.n_node and start.shape.n_edge >= need.n_edge else shape
             constants = {name: start.constants.get(name, value) for name, value in constants.items()}
+        model = planned(self.model, every, shape) if mesh is None else unplanned(self.model, int(every[:, 0].max()))
         derivatives = tuple(d for d in ("forces", "stress") if d in taught.has)
         own = None
         if held_from is not None and label:  # a member's references must not know the domains that are held from it
@@ -168,12 +178,14 @@ class GraphLearner:
             choose_by=self.choose_by,
             matmul=self.matmul,
         )
-        params, history = self._train(task, own, start, key, run_dir, report, saving)
-        return GraphPredictor(self.model, params, constants, references, taught, shape, history, own)
+        params, history = self._train(task, model, own, start, key, run_dir, report, saving)
+        return GraphPredictor(model, params, constants, references, taught, shape, history, own)
 
     def shape_for(self, dataset: Dataset) -> GraphLearner:
         """The same learner with its batch shape fixed for this data set, so that every split of it shares one program."""
-        graphs = [to_graph(c, cutoff=self.model.cutoff) for c in dataset.crystals]
+        cutoff, crystals = self.model.cutoff, dataset.crystals
+        cached = cached_graphs(crystals, cutoff, self.graph_cache) if self.graph_cache else None
+        graphs = [to_graph(c, cutoff=cutoff) for c in crystals] if cached is None else cached
         return dataclasses.replace(self, shape=tuple(shape_for(graphs, self.batch_size)))
 
     def _own_references(self, train: Dataset, label: str, common: References, held_from: np.ndarray) -> np.ndarray:
@@ -194,6 +206,7 @@ class GraphLearner:
     def _train(
         self,
         task: Task,
+        model: Model,
         own: np.ndarray | None,
         start: GraphPredictor | None,
         key: jax.Array,
@@ -201,25 +214,26 @@ class GraphLearner:
         report: Reporter | None,
         saving: Saving | None,
     ):
-        first = pack(task.train[:1], task.shape, cutoff=self.model.cutoff)
-        n_batch = sum(1 for _ in batches(task.train, task.shape, cutoff=self.model.cutoff))
+        first = pack([task.train[0]], task.shape, cutoff=model.cutoff)
+        n_batch = sum(1 for _ in batch_plan(sizes_of(task.train), task.shape))
         n_step = float(self.n_epoch * -(-n_batch // self.accumulate))
         plan = Plan(self.loss, self.risk, self.optimizer, n_step, self.ema, self.bootstrap, accumulate=self.accumulate)
         k_init, k_order = child(key, "init"), child(key, "order")
         keys = jax.random.key_data(jax.random.split(k_init, self.members))
-        n_feature = jax.eval_shape(lambda g: self.model.init_with_output(jax.random.key(0), g)[0].features, first).shape[-1]
-        members = init_members(keys, first, plan, model=self.model, risk_shape=RiskShape(N_DOMAIN, n_feature))
+        n_feature = jax.eval_shape(lambda g: model.apply(model.init(jax.random.key(0), g), g).features, first).shape[-1]
+        members = init_members(keys, first, plan, model=model, risk_shape=RiskShape(N_DOMAIN, n_feature))
         if own is not None:
             members = members._replace(reference=jnp.asarray(own, jnp.float32))
         if start is not None:
             members = members._replace(params=grown(members.params, start.params), average=grown(members.average, start.params))
-        return fit(task, members, plan, self.model, k_order, run_dir=run_dir, report=report, saving=saving)
+        return fit(task, members, plan, model, k_order, run_dir=run_dir, report=report, saving=saving)
 
 
-def _scale(graphs: Sequence[Graph]) -> float:
+def _scale(graphs: Graphs) -> float:
     """Energy per unit of the network, eV: the larger of the root mean square force (times 1 Å) and the spread per atom."""
-    forces = [g.nodes.forces for g in graphs if g.globals.has_forces[0]]
-    energies = np.array([g.globals.energy[0] / g.n_node[0] for g in graphs if g.globals.has_energy[0]])
+    labelled = list(graphs.without_edges() if isinstance(graphs, CachedGraphs) else graphs)
+    forces = [g.nodes.forces for g in labelled if g.globals.has_forces[0]]
+    energies = np.array([g.globals.energy[0] / g.n_node[0] for g in labelled if g.globals.has_energy[0]])
     size = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else 0.0
     value = max(size, float(energies.std()) if len(energies) else 0.0)
     return value if np.isfinite(value) and value > 1e-6 else 1.0

@@ -11,8 +11,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from matjax.graph import Shape
+from matjax.graph import Shape, sizes_of
 from matjax.nn import Model
+from matjax.nn.layout import with_room
 from matjax.training.distributed import to_host
 from matjax.training.mesh import DATA, MEMBER
 from matjax.training.shards import Shards, collect, deal, shard_shape
@@ -41,7 +42,8 @@ class Placement:
         """For batches of this shape made of these graphs."""
         if mesh is None:
             return cls(None, shape, cutoff)
-        largest = Shape(max(int(g.n_node[0]) for g in graphs), max(int(g.n_edge[0]) for g in graphs), 1)
+        n_node, n_edge = sizes_of(graphs).max(0).tolist()
+        largest = Shape(n_node, n_edge, 1)
         return cls(mesh, shard_shape(shape, mesh.shape[DATA], largest), cutoff)
 
     def members(self, tree: Any) -> Any:
@@ -70,7 +72,8 @@ class Placement:
     def predict(self, params: Any, constants: Any, batch: Graph, *, model: Model, derivatives: tuple[str, ...]) -> Output:
         """Host arrays of what all members say of a packed batch [n_member, ...]."""
         if self.mesh is None:
-            return jax.tree.map(np.asarray, predict_step(params, constants, batch, model=model, derivatives=derivatives))
+            said = predict_step(params, constants, batch, model=with_room(model, batch), derivatives=derivatives)
+            return jax.tree.map(np.asarray, said)
         shards = self._deal(batch)
         graph = self._put(shards.graph, P(DATA))
         said = predict_step(params, constants, graph, model=model, derivatives=derivatives, mesh=self.mesh)

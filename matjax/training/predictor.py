@@ -12,6 +12,7 @@ import numpy as np
 from matjax.graph import Shape, climb, prefetch, to_graph
 from matjax.nn import Model
 from matjax.nn.head import noise
+from matjax.nn.layout import too_large, with_room
 from matjax.thermo import References
 from matjax.training.conditions import charges, fidelity_index
 from matjax.training.head_labels import head_scales, heads_of
@@ -64,12 +65,16 @@ class GraphPredictor:
 
         Raises:
           ValueError: If a derivative is asked for that the training labels do not support, there are no crystals, the model
-            knows no such fidelity or hears no charge, or it has no place for an element (a table of elements, not descriptors).
+            knows no such fidelity or hears no charge, it has no place for an element (a table of elements, not descriptors), or a
+            crystal is larger than it can take.
         """
         for name in derivatives:
             self.supervision.require(name)
         if not len(crystals):
             raise ValueError("no crystals to predict; the list is empty")
+        for i, crystal in enumerate(crystals):
+            if objection := too_large(self.model, len(crystal)):
+                raise ValueError(f"crystal {i} is refused: {objection}")
         if getattr(self.model, "embedding", "") == "table":  # a row that was never trained says nothing
             self.supervision.require_elements(crystals)
         n, cutoff = len(crystals), self.model.cutoff
@@ -77,7 +82,8 @@ class GraphPredictor:
         graphs = (to_graph(c, cutoff=cutoff, index=i, fidelity=f, charge=q) for i, (c, f, q) in enumerate(asked))
         parts: list[dict[str, np.ndarray]] = []
         done = 0
-        for batch in prefetch(climb(graphs, self.shape, cutoff=cutoff)):
+        packed = climb(graphs, self.shape, cutoff=cutoff)
+        for batch in prefetch(packed) if n > 1 else packed:  # a thread costs what a small crystal does
             parts.append(self._one(batch, derivatives))
             done += int(batch.globals.mask.sum())
             if report is not None:
@@ -130,7 +136,7 @@ class GraphPredictor:
 
     def _one(self, batch: Any, derivatives: tuple[str, ...]) -> dict[str, np.ndarray]:
         """Host arrays of one batch, padding removed."""
-        out = predict_step(self.params, self.constants, batch, model=self.model, derivatives=derivatives)
+        out = predict_step(self.params, self.constants, batch, model=with_room(self.model, batch), derivatives=derivatives)
         real, atoms = batch.globals.mask, batch.nodes.mask
         found = {
             "index": batch.globals.index[real],

@@ -49,7 +49,7 @@ def validation_errors(task: Task, params: Any, model: Model, place: Placement) -
       place: Where the arrays live.
     """
     quantities = _errors(task, params, model, place)
-    domains = sorted({int(d) for q in quantities for d in q.domain})
+    domains = np.unique(np.concatenate([q.domain for q in quantities])).tolist()
     each = [_total([Errors(q.size[q.domain == d], q.domain[q.domain == d], q.unit) for q in quantities]) for d in domains]
     if not each:
         raise ValueError("no validation crystal has a label, so no epoch can be chosen")

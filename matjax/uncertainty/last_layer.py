@@ -37,7 +37,7 @@ class LastLayer:
     not noise that would average out.
 
     Attributes:
-      n_sample: Members of the ensemble that is drawn.
+      n_sample: Members of the ensemble that is drawn, in pairs: an even number.
       update: Move the mean to the posterior's; without it the potential keeps its answer (but for the offsets) and gains a spread.
       references: First fit an offset per element, for labels with other reference energies (formation energies, another
         functional).
@@ -51,7 +51,12 @@ class LastLayer:
     n_sample: int = 8
     update: bool = False
     references: bool = True
-    strength: float = 1e-3
+    strength: float = 1e-8
+
+    def __post_init__(self) -> None:
+        """Checks the number of samples."""
+        if isinstance(self.n_sample, int) and (self.n_sample < 2 or self.n_sample % 2):
+            raise ValueError(f"n_sample is {self.n_sample}; samples come in pairs, so it must be even and at least 2")
 
     def fit(self, predictor: GraphPredictor, dataset: Dataset, key: jax.Array, *, label: str = "") -> GraphPredictor:
         """An ensemble around a predictor of one member.
@@ -93,8 +98,8 @@ def _posterior(features: np.ndarray, residual: np.ndarray, n_sample: int, update
         residual = (residual - x @ found.coef_) / np.maximum(1 - found.alpha_ * variance, 0.05)
     spread = np.sqrt(np.mean(residual**2 / variance))
     root = spread * np.linalg.cholesky(found.sigma_ + 1e-12 * np.trace(found.sigma_) / len(found.sigma_) * np.eye(len(found.sigma_)))
-    half = random.normal(size=((n_sample + 1) // 2, kept.sum()))
-    draws = np.concatenate([half, -half])[:n_sample] @ root.T
+    half = random.normal(size=(n_sample // 2, kept.sum())) * np.sqrt((n_sample - 1) / n_sample)  # pairs have no mean of their own
+    draws = np.concatenate([half, -half]) @ root.T
     return (update * found.coef_[None] + draws) @ whiten.T
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from matjax.nn import Model, evaluate
+from matjax.nn.layout import unplanned
 from matjax.simulate.few_steps import Slopes, few_steps
 from matjax.simulate.prototypes import LATTICES, prototype, representative_cell
 from matjax.simulate.template import Template, decorate, template
@@ -101,7 +102,7 @@ def relaxed_energies(
             scale = np.cbrt(np.array([crystals[i].volume for i in padded]) / float(spring.volume)).astype(np.float32)
             out = _relax(
                 ensemble.params, ensemble.constants, spring, numbers, scale, np.asarray(bulk_modulus[padded], np.float32),
-                model=ensemble.model, n_step=n_step,
+                model=unplanned(ensemble.model, n_atom), n_step=n_step,
             )  # fmt: skip
             energy, volume, left, latent = (np.asarray(x)[..., : len(part)] if i < 3 else np.asarray(x) for i, x in enumerate(out))
             found["enthalpy"][:, part] = energy.astype(np.float64) / n_atom + ensemble.references.per_atom([crystals[i] for i in part])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from matjax.graph import pack, shape_for, to_graphs
-from matjax.nn import Equivariant, Interaction, Linear, evaluate
+from matjax.nn import Convolution, Equivariant, Interaction, Linear, evaluate, nequip
 from matjax.testing import check_layer, check_model
 from matjax.testing.crystals import random_crystal, to_double_graph
 from matjax.types import Crystal, Output
@@ -38,6 +38,8 @@ def test_the_shipped_layer_keeps_the_contract() -> None:
         (Interaction("8x0e+4x1o+4x2e", radial=(8, 8)), "8x0e+4x1o+4x2e"),
         (Interaction("8x0e+4x0o+4x1o+4x1e"), "8x0e+4x0o+4x1o+4x1e"),
         (Interaction("8x0e+8x1o"), "4x0e"),
+        (Convolution("4x0e+3x1o+2x2e", (6,)), "4x0e+4x1o"),
+        (Convolution("4x0e+2x0o+2x1e", (6,), norm=False, skip="element"), "4x0e+3x1o"),
         (Neighbourly(), "8x0e+4x1o"),
     ],
 )
@@ -124,11 +126,9 @@ def test_the_shipped_model_keeps_the_contract() -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        Equivariant("8x0e", n_layer=2, n_basis=4, radial=(8,)),
-        Equivariant("8x0e+8x1o", n_layer=2, cutoff=5.0, n_basis=4, physical=False),
-        Equivariant("8x0e+4x1o+4x2e", n_layer=2, n_basis=4, learned=False),
-        Equivariant("8x0e+4x0o+4x1o+4x1e", n_layer=3, n_basis=4),
-        Equivariant("8x0e+8x1o", n_layer=1, n_basis=4, layers=(Neighbourly(),)),
+        Equivariant("8x0e+4x1o+4x2e", n_layer=1, n_basis=4, radial=(8,), physical=False),
+        Equivariant("8x0e+4x0o+4x1o+4x1e", n_layer=2, n_basis=4, learned=False, layers=(Neighbourly(),)),
+        nequip("4x0e+3x1o+2x2e", 2, n_basis=4, radial=(8,), skip="element", norm=False, wall=True),
     ],
     ids=lambda m: f"{m.irreps}-{m.n_layer}-{len(m.layers)}",
 )

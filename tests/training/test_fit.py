@@ -139,3 +139,18 @@ def test_a_member_is_told_nothing_by_the_crystals_held_from_it(learner, visible)
     total = lambda p: p.references.energies + p.own_references
     np.testing.assert_allclose(total(one)[0], total(two)[0], atol=1e-9)
     assert np.abs(total(one)[1] - total(two)[1]).max() > 0.1
+
+
+def test_labels_above_other_references_are_refused(learner, visible) -> None:
+    start = dataclasses.replace(learner, n_epoch=1).fit(visible, KEY)
+    shifted = {name: column - 5.0 for name, column in visible.train.labels.items()}
+    moved = dataclasses.replace(visible, train=dataclasses.replace(visible.train, labels=shifted))
+    with pytest.raises(ValueError, match="other reference energies"):
+        learner.fit(moved, KEY, start=start)
+
+
+def test_what_goes_on_from_a_network_still_knows_its_elements(learner, visible) -> None:
+    start = dataclasses.replace(learner, n_epoch=1).fit(visible, KEY)
+    few = dataclasses.replace(visible, train=visible.train.select(range(4)))
+    taught = dataclasses.replace(learner, n_epoch=1).fit(few, KEY, start=start).supervision
+    assert set(taught.elements) == set(start.supervision.elements)
