@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -110,7 +111,8 @@ def names(name: str) -> tuple[str, str]:
         raise ValueError(f"{name!r} cannot name a layer; use letters, digits and single dashes or underscores, a letter first: my-layer")
     words = [w for part in re.split("[-_]", name) for w in re.split(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", part)]
     module, title = "_".join(words).lower(), "".join(w[0].upper() + w[1:] for w in words)
-    if keyword.iskeyword(module) or keyword.iskeyword(title) or module in ("matjax", "flax", "jax", "pytest") or title in TAKEN:
+    modules = {"matjax", "flax", "jax", "pytest"} | sys.stdlib_module_names  # a file of that name would be imported in their place
+    if keyword.iskeyword(module) or keyword.iskeyword(title) or module in modules or title in TAKEN:
         raise ValueError(f"{name!r} cannot name a layer: Python, JAX or matjax has the name {module!r} or {title!r} already")
     return module, title
 

@@ -12,7 +12,7 @@ def predict(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="[MODEL] FILES...",
+            metavar="FILES",
             help="CIF, POSCAR, extxyz, ASE db, json, csv, OUTCAR, vasprun, or folders of them. Without --model the first is the model file.",
         ),
     ],
@@ -28,7 +28,8 @@ def predict(
 
     Each row has the value with a calibrated half-width (split conformal: for crystals like those of the training domains), a
     wider one calibrated on domains that were left out (for crystals of a new domain), the spread of the ensemble, and the
-    reason if the crystal is off-distribution. Labels in the files are ignored. Records that cannot be read are listed.
+    reason if the crystal is off-distribution. Labels in the files are ignored. Crystals that cannot be read, or that the
+    model cannot take, are listed and left out.
 
     **Examples**
 

@@ -18,8 +18,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from matjax.data import domain_labels, load
+from matjax.data.elements import symbol
 from matjax.data.embedded import NAMED
 from matjax.data.read import read
+from matjax.nn.layout import too_large
 from matjax.report.words import number, percent
 from matjax.toml import from_dict
 from matjax.training import GraphPredictor
@@ -78,10 +80,11 @@ def load_trusted(path: str | Path) -> tuple[GraphPredictor, FittedTrust | None]:
 
     Raises:
       FileNotFoundError: If there is no such file.
-      ValueError: If it is no model file and no name of a potential.
+      ValueError: If it is no model file and no name of a potential, with the name that comes closest.
       ConnectionError: If a named potential cannot be downloaded.
     """
-    if str(path) in NAMED_POTENTIALS or Path(path).suffix == ".nqx":
+    suffix = Path(path).suffix
+    if str(path) in NAMED_POTENTIALS or suffix == ".nqx" or (suffix != ".safetensors" and not Path(path).exists()):
         return _named(path), None
     predictor, evidence, settings, _ = load_model(path)
     trust = from_dict(settings.get("train", {}).get("trust", {}), Trust, "trust")
@@ -126,7 +129,7 @@ def read_inputs(files: Sequence[str], format: str | None = None) -> Input:
 
 
 def answer(predictor: GraphPredictor, trust: FittedTrust | None, given: Input, *, derivatives: bool = False) -> Answer:
-    """Predicts and judges.
+    """Predicts and judges; crystals that the model cannot take are set aside.
 
     Args:
       predictor: The ensemble.
@@ -135,8 +138,9 @@ def answer(predictor: GraphPredictor, trust: FittedTrust | None, given: Input, *
       derivatives: Forces too, and stress where the model was trained on it.
 
     Raises:
-      ValueError: If derivatives are asked of a model that was not trained on forces.
+      ValueError: If derivatives are asked of a model that was not trained on forces, or it can take none of the crystals.
     """
+    given = _acceptable(predictor, given)
     wanted = ("forces", "stress") if predictor.supervision.allows("stress") else ("forces",)
     said = predictor(given.crystals, derivatives=wanted if derivatives else ())
     columns: dict[str, Any] = {"mean": said.mean, "std": said.total_std}
@@ -158,6 +162,27 @@ def answer(predictor: GraphPredictor, trust: FittedTrust | None, given: Input, *
         rows=rows,
         set_aside=given.set_aside,
     )
+
+
+def _acceptable(predictor: GraphPredictor, given: Input) -> Input:
+    """The crystals that the model can take, and the others set aside."""
+    objections = [_objection(predictor, crystal) for crystal in given.crystals]
+    kept = [i for i, objection in enumerate(objections) if not objection]
+    aside = [(row["file"], row["record"], objection) for row, objection in zip(given.rows, objections, strict=True) if objection]
+    if not kept:
+        file, record, objection = aside[0]
+        raise ValueError(f"the model can take none of the {len(aside)} crystals; the first: {file}: {record}: {objection}")
+    return Input(tuple(given.crystals[i] for i in kept), tuple(given.rows[i] for i in kept), (*given.set_aside, *aside))
+
+
+def _objection(predictor: GraphPredictor, crystal: Crystal) -> str:
+    """Why the model cannot take a crystal; empty if it can."""
+    if objection := too_large(predictor.model, len(crystal)):
+        return objection
+    strange = {int(z) for z in crystal.numbers} - set(predictor.supervision.elements)
+    if strange and getattr(predictor.model, "embedding", "") == "table":
+        return f"has {', '.join(map(symbol, sorted(strange)))}, which the model was not trained on and cannot represent"
+    return ""
 
 
 def as_json(found: Answer) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -17,13 +18,14 @@ import typer
 from rich.console import Console
 
 import matjax
+from matjax.cli.train_run import label_to_learn
 from matjax.cli.view import View, show_rows
 from matjax.report import write_report
 from matjax.stress_test import Report, StressTestConfig, stress_test
 from matjax.stress_test.run import labelled
 from matjax.toml import to_toml
 from matjax.training.step import n_compiled
-from matjax.training.supervision import default_label, supervision
+from matjax.training.supervision import supervision
 from matjax.types import Dataset
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "e3nn-jax", "jraph", "numpy", "scikit-learn", "vesin", "spglib", "ase")
@@ -56,10 +58,10 @@ def run_stress_test(
       ValueError: If the folder holds a run with other settings.
     """
     start, console = time.perf_counter(), Console()
-    label = config.label or config.learner.label or default_label(dataset)
+    label = _label(config, dataset)
     n_read, dataset = len(dataset), labelled(dataset, label)
     shifts, reason = config.resolved_shifts(dataset)
-    learners, settings = config.learners(dataset), to_toml(config)
+    learners, settings = dataclasses.replace(config, label=label).learners(dataset), to_toml(config)
     claim_folder(out, settings, dataset.key, fresh)
     without = f", {n_read - len(dataset)} without {label} left out" if n_read > len(dataset) else ""
     console.print(f"[bold]{title}[/]\n{len(dataset)} crystals ({dataset.metadata.name}{without}); shifts {reason}")
@@ -172,8 +174,12 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
+def _label(config: StressTestConfig, dataset: Dataset) -> str:
+    return config.label or config.learner.label or label_to_learn(dataset, config.learner)
+
+
 def _record(config: StressTestConfig, dataset: Dataset, report: Report, **texts: str) -> dict[str, Any]:
-    meta, label = dataset.metadata, config.label or config.learner.label or default_label(dataset)
+    meta, label = dataset.metadata, _label(config, dataset)
     taught = supervision(dataset, label)
     return {
         **texts,

@@ -14,14 +14,17 @@ import numpy as np
 
 from matjax.config import spec
 from matjax.data import Random, Sizes, load
+from matjax.data.elements import symbol
 from matjax.data.embedded import NAMED
 from matjax.data.suggest import suggest_domain
 from matjax.keys import child
 from matjax.stress_test.baselines import CompositionTrees
+from matjax.stress_test.config import refuse_conditions
 from matjax.toml import to_dict
 from matjax.training import GraphLearner, GraphPredictor
 from matjax.training.checkpoint import save_model
 from matjax.training.epoch import Saving
+from matjax.training.head_labels import heads_of
 from matjax.training.supervision import default_label, target_per_atom
 from matjax.types import Dataset, Split, Visible
 from matjax.uncertainty import Flag, SplitConformal
@@ -77,6 +80,7 @@ class TrainConfig:
                 raise ValueError(f"{name} is {value}; it must be at least 1")
         if self.learner.use_target:
             raise ValueError("learner.use_target needs unlabelled crystals of a new domain, which training a model does not have")
+        refuse_conditions(self.learner)
 
     def load(self) -> tuple[Dataset, str]:
         """The crystals that have the label, and its name.
@@ -93,7 +97,7 @@ class TrainConfig:
             units=_units(self.units) or None,
             targets=self.targets or None,
         )
-        label = label or default_label(dataset)
+        label = label or label_to_learn(dataset, self.learner)
         known = np.isfinite(target_per_atom(dataset, label))
         if not known.any():
             raise ValueError(f"{self.data}: none of the {len(dataset)} crystals has the label {label!r}")
@@ -103,7 +107,7 @@ class TrainConfig:
         """Training, validation and calibration crystals; the test is `test_outside` of a random split, where nothing shifts.
 
         Raises:
-          ValueError: If a part is too small.
+          ValueError: If a part is too small, or has elements that the network cannot represent.
         """
         share = self.test if self.test < 1 else self.test / len(dataset)
         sizes = Sizes(self.max_train, self.validation, self.calibration, test_inside=0.0, target=0.0)
@@ -113,6 +117,7 @@ class TrainConfig:
             Flag(self.trust.share).fit(np.ones(len(split.calibration)))
         except ValueError as error:
             raise ValueError(f"{error}; raise `calibration` (now {self.calibration:g}) or give more data") from error
+        _check_elements(self.learner, split)
         return split
 
     @property
@@ -237,6 +242,18 @@ def train_model(
     return Trained(predictor, trust, measured, path)
 
 
+def label_to_learn(dataset: Dataset, learner: GraphLearner) -> str:
+    """The label to learn where none is named: none of the labels of heads.
+
+    Raises:
+      ValueError: If the choice is not clear, or the data have labels of heads alone.
+    """
+    label = default_label(dataset, tuple(head.name for head in heads_of(learner.model)))
+    if not label:
+        raise ValueError("the data label heads alone; a model of heads alone is trained in Python: GraphLearner.fit")
+    return label
+
+
 def validation_unit(dataset: Dataset, label: str) -> str:
     """Unit of the validation error: with forces it is the sum of two errors."""
     unit = "eV/atom" if label == "energy" else dataset.metadata.units.get(label, "")
@@ -285,6 +302,23 @@ def _mae(error: np.ndarray) -> float:
 def _median(half_width: np.ndarray) -> float | None:
     value = float(np.median(half_width))
     return value if np.isfinite(value) else None
+
+
+def _check_elements(learner: GraphLearner, split: Split) -> None:
+    """Refuses, before the fit, parts with elements that a table of elements does not learn from the training crystals."""
+    if getattr(learner.model, "embedding", "") != "table":
+        return
+    known = {int(z) for crystal in split.train.crystals for z in crystal.numbers}
+    for name, part in (("validation", split.validation), ("calibration", split.calibration), ("test", split.test_outside)):
+        strange = [{int(z) for z in crystal.numbers} - known for crystal in part.crystals]
+        ids = [record for record, found in zip(part.ids, strange, strict=True) if found]
+        if ids:
+            symbols = ", ".join(map(symbol, sorted(set.union(*strange))))
+            first = ", ".join(ids[:5]) + f" and {len(ids) - 5:,} more" * (len(ids) > 5)
+            raise ValueError(
+                f"{name} crystals {first} have {symbols}, which no training crystal has and learner.model.embedding='table' cannot "
+                "represent: use embedding='network', leave them out, or try another seed"
+            )
 
 
 def _tells_apart(dataset: Dataset, column: str) -> bool:

@@ -10,6 +10,9 @@ import numpy as np
 from matjax.nn.edge_operation import Path
 from matjax.nn.features import EdgeFeatures
 
+GAIN = 1.679
+"""Of silu, so that unit variance stays unit variance."""
+
 
 class RadialWeights(nn.Module):
     """Radial functions of all paths: a bias-free network on the radial basis, so that they vanish at the cutoff.
@@ -26,7 +29,7 @@ class RadialWeights(nn.Module):
 
         def network(x: jax.Array) -> jax.Array:
             for width in self.hidden:
-                x = nn.silu(nn.Dense(width, use_bias=False)(x)) * 1.679  # keeps unit variance; silu(0) = 0 keeps the cutoff
+                x = nn.silu(nn.Dense(width, use_bias=False)(x)) * GAIN  # silu(0) = 0 keeps the cutoff
             return nn.Dense(sum(wanted.values()), use_bias=False)(x)
 
         per_pair = bool(self.hidden) and edges.pair_basis is not None  # one linear map costs less than spreading its result

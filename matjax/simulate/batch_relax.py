@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from matjax.graph import Shape, pack, shape_for, to_graph
-from matjax.nn import Model
 from matjax.nn.layout import too_large, with_room
 from matjax.simulate.evidence import evidence
 from matjax.simulate.network import Network, network
@@ -79,7 +78,7 @@ def batch_relax(
         raise ValueError(f"skin={skin}, batch_size={batch_size}, n_step={n_step}: all must be positive")
     begin = time.perf_counter()
     known = network(potential, needs=("forces",) if cell == "fixed" else ("forces", "stress"))
-    refused = {i: error for i, crystal in enumerate(crystals) if (error := _objection(crystal, cell, known.model))}
+    refused = {i: error for i, crystal in enumerate(crystals) if (error := _objection(crystal, cell, known))}
     results = {i: Result("failed", error=error) for i, error in refused.items()}
     batch = _Batch(known, cell, Goal(max_force, max_stress, n_step, max_move), skin)
     waiting = deque(sorted((i for i in range(len(crystals)) if i not in refused), key=lambda i: -len(crystals[i])))  # large ones first
@@ -174,7 +173,8 @@ class _Batch:
         x = wanted(one.state)
         graph = to_graph(one.at(x), cutoff=self.reach)
         undone = graph.edges.vectors @ np.linalg.inv(np.eye(3) + x[1][0]) - (x[0][graph.receivers] - x[0][graph.senders])
-        return dataclasses.replace(one, graph=graph._replace(edges=graph.edges._replace(vectors=undone.astype(np.float32))), listed=x)
+        edges = graph.edges._replace(vectors=undone.astype(np.float32))
+        return dataclasses.replace(one, graph=graph._replace(edges=edges, globals=one.graph.globals), listed=x)  # volume as given
 
     def result(self, one: _Live, report: Report) -> Result | None:
         """What there is to say of a crystal that is done; None while it goes on."""
@@ -206,11 +206,13 @@ def _size(live: Sequence[_Live]) -> tuple[int, int]:
     return sum(len(one.given) for one in live), sum(len(one.graph.senders) for one in live)
 
 
-def _objection(crystal: Crystal, cell: Cell, model: Model) -> str:
+def _objection(crystal: Crystal, cell: Cell, known: Network) -> str:
     """Why a crystal cannot be relaxed, "class: message"; empty if it can."""
     if not len(crystal):
         return "physical: the crystal has no atoms"
-    if objection := too_large(model, len(crystal)):
+    if strangers := known.strangers(crystal):
+        return f"physical: {strangers}"
+    if objection := too_large(known.model, len(crystal)):
         return f"numerical: the crystal is too large: {objection}"
     if not (np.isfinite(crystal.positions).all() and np.isfinite(crystal.lattice).all()):
         return "physical: positions or lattice are not finite"

@@ -59,11 +59,13 @@ def energy_fn(
       references: Add the references of the elements. They are constants: without them a float32 energy keeps more digits.
 
     Raises:
-      ValueError: If the potential was not trained on forces, or the skin is negative.
+      ValueError: If the potential was not trained on forces or does not know an element, or the skin is negative.
     """
     if skin < 0:
         raise ValueError(f"skin is {skin} Å; it must not be negative")
-    known, reach = network(potential), float(network(potential).model.cutoff) + skin
+    known = network(potential)
+    known.require_elements(crystal)
+    reach = float(known.model.cutoff) + skin
     graph, n_atom = packed_alone(crystal, reach), len(crystal)
     known = dataclasses.replace(known, model=with_room(known.model, graph))
     found = neighbours(crystal, reach)

@@ -33,7 +33,7 @@ def hessian(potential: Any, crystal: Crystal, *, members: bool = False, chunk: i
       rounding.
 
     Raises:
-      ValueError: If the potential was not trained on forces.
+      ValueError: If the potential was not trained on forces, or does not know an element.
     """
     n = len(crystal)
     directions = np.eye(3 * n).reshape(3 * n, n, 3)
@@ -57,12 +57,13 @@ def hessian_vector_product(
       The shape of `displacements`, with a leading axis over members if asked for; eV/Å² times the unit of the displacements.
 
     Raises:
-      ValueError: If the shape is another, or the potential was not trained on forces.
+      ValueError: If the shape is another, or the potential was not trained on forces or does not know an element.
     """
     given = np.asarray(displacements)
     if given.shape[-2:] != (len(crystal), 3):
         raise ValueError(f"displacements have shape {given.shape}; the crystal needs [..., {len(crystal)}, 3]")
     known = network(potential)
+    known.require_elements(crystal)
     graph = packed_alone(crystal, float(known.model.cutoff))
     moves = np.zeros((*given.shape[:-2], graph.nodes.mask.shape[0], 3), given.dtype)
     moves[..., : len(crystal), :] = given

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from matjax.data.elements import N_ELEMENT
+from matjax.data.elements import N_ELEMENT, symbol
 from matjax.graph import neighbours, pack, shape_for, to_graph
 from matjax.nn import Model
+from matjax.nn.sharing import count, repeated
 from matjax.types import Crystal, Graph
 
 
@@ -23,11 +24,28 @@ class Network:
       model: The network.
       variables: Its variables, every array with a leading axis over members.
       references: Energy per atom of each element [n_element], eV, the mean over members; float64, added on the host.
+      elements: Atomic numbers that a table of elements was trained on; None where any element will do.
     """
 
     model: Model
     variables: Any
     references: np.ndarray
+    elements: tuple[int, ...] | None = None
+
+    def strangers(self, crystal: Crystal) -> str:
+        """What the crystal has that the network cannot represent, in words; empty if nothing."""
+        strange = set() if self.elements is None else {int(z) for z in crystal.numbers} - set(self.elements)
+        names = ", ".join(symbol(z) for z in sorted(strange))
+        return f"{names} not known to this model ({len(self.elements or ())} elements are)" if strange else ""
+
+    def require_elements(self, crystal: Crystal) -> None:
+        """Refuses a crystal with elements that the network does not know.
+
+        Raises:
+          ValueError: Naming them.
+        """
+        if strangers := self.strangers(crystal):
+            raise ValueError(f"the crystal has {strangers}: leave it out, or fine-tune on crystals with it")
 
 
 def network(potential: Any, *, needs: tuple[str, ...] = ("forces",)) -> Network:
@@ -58,11 +76,13 @@ def _of_predictor(potential: Any, needs: tuple[str, ...]) -> Network:
         raise ValueError(
             f"the model predicts {potential.supervision.label} in {potential.supervision.unit}; a potential is an energy in eV/atom"
         )
-    n_member = len(jax.tree.leaves(potential.params)[0])
+    n_member = count(potential.params)
+    params = repeated(potential.params, n_member)
     constants = jax.tree.map(lambda x: jnp.broadcast_to(x, (n_member, *jnp.shape(x))), potential.constants)
     own = getattr(potential, "own_references", None)
     references = potential.references.energies + (0.0 if own is None else own.mean(0))
-    return Network(potential.model, {"params": potential.params, "constants": constants}, np.asarray(references, np.float64))
+    elements = potential.supervision.elements if getattr(potential.model, "embedding", "") == "table" else None
+    return Network(potential.model, {"params": params, "constants": constants}, np.asarray(references, np.float64), elements)
 
 
 def energies(model: Model, variables: Any, graph: Graph) -> jax.Array:

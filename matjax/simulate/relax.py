@@ -109,9 +109,9 @@ def _relax_one(energy, cell, max_force, max_stress, n_step, max_move, positions,
         return Point(x, value, jnp.concatenate([free, free_strain(gradient[n_atom:], cell)]))
 
     def residual(point: Point) -> tuple[jax.Array, jax.Array]:
-        inverse = jnp.linalg.inv(eye + point.x[n_atom:])
-        force = jnp.linalg.norm(point.gradient[:n_atom] @ inverse.T, axis=-1).max()
-        return force, jnp.abs(point.gradient[n_atom:]).max() / volume
+        deformation = eye + point.x[n_atom:]
+        force = jnp.linalg.norm(point.gradient[:n_atom] @ jnp.linalg.inv(deformation).T, axis=-1).max()
+        return force, jnp.abs(cauchy_stress(point.gradient[n_atom:], deformation, volume)).max()
 
     def is_done(point: Point) -> jax.Array:
         force, stress = residual(point)
@@ -143,3 +143,19 @@ def free_strain(strain: jax.Array, cell: Cell) -> jax.Array:
     if cell == "volume":
         return jnp.trace(strain) / 3 * jnp.eye(3, dtype=strain.dtype)
     return 0.5 * (strain + strain.T)
+
+
+def cauchy_stress(gradient: jax.Array, deformation: jax.Array, volume: jax.Array) -> jax.Array:
+    """The stress of a deformed crystal [3, 3], eV/Å³: the same at the same point, wherever the deformation is counted from.
+
+    Stress times volume is S = D g, g the gradient with respect to D, of which the symmetric part is known. S is symmetric because
+    energy does not turn with the crystal; so (D^-1 S + S D^-1) / 2 is that part, which the axes of D solve.
+
+    Args:
+      gradient: Symmetric part of the energy's gradient with respect to the deformation, eV.
+      deformation: D = 1 + strain, symmetric.
+      volume: Before the deformation, Å³.
+    """
+    stretch, axes = jnp.linalg.eigh(deformation)
+    harmonic = 2 * stretch[:, None] * stretch[None, :] / (stretch[:, None] + stretch[None, :])
+    return axes @ (harmonic * (axes.T @ gradient @ axes)) @ axes.T / (volume * jnp.abs(jnp.prod(stretch)))

@@ -13,7 +13,7 @@ import numpy as np
 from matjax.nn import Model
 from matjax.simulate.network import displaced, energies
 from matjax.simulate.quasi_newton import Point, Space, State, start, told, wanted
-from matjax.simulate.relax import LEVER, MODULI, SHORTEST, Cell, free_strain
+from matjax.simulate.relax import LEVER, MODULI, SHORTEST, Cell, cauchy_stress, free_strain
 from matjax.types import Graph
 
 STIFFNESS = 15.0
@@ -127,7 +127,7 @@ def relax_round(
         deformation = eye + state.point.x[1]
         force = jnp.einsum("ni,nji->nj", state.point.gradient[0], jnp.linalg.inv(deformation)[owner])
         force = over(jax.ops.segment_max, length(force))
-        stress = jnp.abs(state.point.gradient[1]).max((1, 2)) / volume
+        stress = jnp.abs(jax.vmap(cauchy_stress)(state.point.gradient[1], deformation, volume)).max((1, 2))
         is_done = (force <= goal.max_force) & (stress <= goal.max_stress) & jnp.isfinite(state.point.energy)
         active = mask & ~is_done & (state.n_step < goal.n_step) & (state.scale > SHORTEST)
         return Report(force, stress, active, jnp.where(active, _drift(wanted(state)), 0.0))

@@ -19,6 +19,17 @@ from matjax.types import Dataset
 AnyShift = Random | LeaveOut | LeaveElementOut | PropertyTail
 
 
+def refuse_conditions(learner: GraphLearner) -> None:
+    """Refuses models whose answer depends on more than the crystal: their intervals would be calibrated at one condition only.
+
+    Raises:
+      ValueError: If the learner or its model has fidelities or charges.
+    """
+    model = learner.model
+    if learner.fidelity or learner.charge or getattr(model, "fidelities", ()) or getattr(model, "charge", False):
+        raise ValueError("intervals are not yet fitted for models conditioned on fidelity or charge; use GraphLearner.fit in Python")
+
+
 @spec
 class Method:
     """One line of the comparison: the shared learner with another risk.
@@ -74,6 +85,10 @@ class StressTestConfig:
     methods: tuple[Method, ...] = dataclasses.field(default_factory=default_methods)
     learner: GraphLearner = dataclasses.field(default_factory=GraphLearner)
     test: StressTest = dataclasses.field(default_factory=StressTest)
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be measured."""
+        refuse_conditions(self.learner)
 
     def key(self) -> jax.Array:
         """The key of the run."""

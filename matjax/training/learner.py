@@ -18,6 +18,7 @@ from matjax.graph import plan as batch_plan
 from matjax.keys import child
 from matjax.nn import Equivariant, Model
 from matjax.nn.layout import planned, unplanned
+from matjax.nn.sharing import count, repeated
 from matjax.risk import Risk, RiskShape
 from matjax.thermo import References, fit_references
 from matjax.training.epoch import Saving
@@ -29,7 +30,6 @@ from matjax.training.loss import Loss
 from matjax.training.mesh import mesh_of
 from matjax.training.optimizer import AdamW, Muon
 from matjax.training.predictor import GraphPredictor
-from matjax.training.sharing import count, repeated
 from matjax.training.step import Plan, init_members
 from matjax.training.supervision import default_label, supervision, target_per_atom
 from matjax.types import Dataset, Visible

@@ -22,12 +22,10 @@ from matjax.nn import Equivariant, nequip
 from matjax.nn.edge_operation import Path as Route
 from matjax.nn.edge_operation import paths
 from matjax.nn.features import channels, degree
+from matjax.nn.radial_weights import GAIN
 from matjax.thermo import References
 from matjax.training.predictor import GraphPredictor
 from matjax.training.supervision import Supervision
-
-SILU = 1.679
-"""What `nn.radial_weights` multiplies its silu by."""
 
 SHAPE = Shape(n_node=128, n_edge=8192, n_graph=33)
 """First batch shape: about two average crystals; larger ones get the next rung."""
@@ -52,6 +50,13 @@ def load_nequix(path: str | Path) -> GraphPredictor:
     """
     path = Path(path)
     config, arrays = _read(path)
+    try:
+        return _predictor(path, config, arrays)
+    except (StopIteration, KeyError, IndexError) as error:
+        raise ValueError(f"{path}: the file is truncated, or its settings do not fit its arrays ({error!r})") from error
+
+
+def _predictor(path: Path, config: dict[str, Any], arrays: Iterator[np.ndarray]) -> GraphPredictor:
     elements = sorted(int(z) for z in config["atomic_numbers"])
     model = _model(path, config, len(elements))
     atom_energies = next(arrays)
@@ -102,9 +107,11 @@ def _model(path: Path, config: dict[str, Any], n_species: int) -> Equivariant:
     """The network that the settings describe."""
     needs = {"index_weights": False, "layer_norm": True, "radial_polynomial_p": 6.0}
     for name, value in needs.items():
-        if config[name] != value:
-            raise ValueError(f"{path}: has {name} = {config[name]!r}; only {value!r} is expressed here")
+        if config.get(name) != value:
+            raise ValueError(f"{path}: has {name} = {config.get(name)!r}; only {value!r} is expressed here")
     irreps = str(config["hidden_irreps"]).replace(" ", "")
+    if odd := [ir for ir in channels(irreps) if e3nn.Irrep(ir).p != (-1) ** degree(ir)]:
+        raise ValueError(f"{path}: has hidden irreps {', '.join(odd)}; only those with the parity of harmonics, (-1)^l, are expressed here")
     if config["lmax"] != max(degree(ir) for ir in channels(irreps)):
         raise ValueError(f"{path}: harmonics go up to l = {config['lmax']}, hidden irreps {irreps} do not")
     return nequip(
@@ -143,7 +150,7 @@ def _layer(
     routes = paths(tuple(sorted(incoming)), tuple(sorted(harmonics)), tuple(outgoing))
     radial = [next(arrays) for _ in range(n_dense)]
     radial[0] = radial[0] * (2 * np.sqrt(2) / cutoff**2)  # both bases are sin(k pi r / c) / r times the envelope
-    radial[1:] = [kernel / SILU for kernel in radial[1:]]
+    radial[1:] = [kernel / GAIN for kernel in radial[1:]]
     radial[-1] = _reordered(radial[-1], routes, incoming)
     linear = lambda irreps: {f"linear_{ir}": {"kernel": _normalised(next(arrays))} for ir in irreps}
     return {

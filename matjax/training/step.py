@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from matjax.config import spec
 from matjax.data.elements import N_ELEMENT
 from matjax.nn import Model, evaluate
+from matjax.nn.sharing import over_members
 from matjax.risk import Risk, RiskShape
 from matjax.training.accumulate import accumulated, check_additive
 from matjax.training.head_labels import head_scales
@@ -24,7 +25,6 @@ from matjax.training.loss import Loss
 from matjax.training.mesh import gathered, predict_on, summed, train_on
 from matjax.training.optimizer import AdamW, Muon
 from matjax.training.selection import stop_frozen
-from matjax.training.sharing import over_members
 from matjax.types import Graph, Output
 
 

@@ -18,9 +18,9 @@ from sklearn.linear_model import BayesianRidge
 from matjax.config import spec
 from matjax.data.elements import N_ELEMENT
 from matjax.keys import generator
+from matjax.nn.sharing import count
 from matjax.thermo import References
 from matjax.training import GraphPredictor
-from matjax.training.sharing import count
 from matjax.training.supervision import default_label, target_per_atom
 from matjax.types import Crystal, Dataset
 

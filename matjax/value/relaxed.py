@@ -12,6 +12,7 @@ import numpy as np
 
 from matjax.nn import Model, evaluate
 from matjax.nn.layout import unplanned
+from matjax.nn.sharing import count, repeated
 from matjax.simulate.few_steps import Slopes, few_steps
 from matjax.simulate.prototypes import LATTICES, prototype, representative_cell
 from matjax.simulate.template import Template, decorate, template
@@ -83,11 +84,14 @@ def relaxed_energies(
       n_step: Force evaluations per cell and member.
 
     Raises:
-      ValueError: If the training labels do not support relaxation.
+      ValueError: If the training labels do not support relaxation, or a table of elements was not trained on one of them.
     """
     ensemble.supervision.require("relaxation")
     ensemble.supervision.require("elasticity")
-    n_member = jax.tree.leaves(ensemble.params)[0].shape[0]
+    if getattr(ensemble.model, "embedding", "") == "table":
+        ensemble.supervision.require_elements(crystals)
+    n_member = count(ensemble.params)
+    params = repeated(ensemble.params, n_member)
     n = len(crystals)
     found = {k: np.full((n_member, n), np.nan) for k in ("enthalpy", "volume", "left")}
     features: np.ndarray | None = None
@@ -101,7 +105,7 @@ def relaxed_energies(
             numbers = np.stack([crystals[i].numbers for i in padded])
             scale = np.cbrt(np.array([crystals[i].volume for i in padded]) / float(spring.volume)).astype(np.float32)
             out = _relax(
-                ensemble.params, ensemble.constants, spring, numbers, scale, np.asarray(bulk_modulus[padded], np.float32),
+                params, ensemble.constants, spring, numbers, scale, np.asarray(bulk_modulus[padded], np.float32),
                 model=unplanned(ensemble.model, n_atom), n_step=n_step,
             )  # fmt: skip
             energy, volume, left, latent = (np.asarray(x)[..., : len(part)] if i < 3 else np.asarray(x) for i, x in enumerate(out))

@@ -85,7 +85,7 @@ def test_a_name_that_no_module_can_have_is_refused(name: str) -> None:
         names(name)
 
 
-@pytest.mark.parametrize("name", ["class", "jax", "matjax", "linear", "none"])
+@pytest.mark.parametrize("name", ["class", "jax", "matjax", "linear", "none", "Random", "typing"])
 def test_a_name_that_is_taken_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="has the name .* already"):
         names(name)

@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from matjax.cli.predict import predict
-from matjax.cli.predict_run import answer, load_trusted, read_inputs, show
+from matjax.cli.predict_run import _acceptable, answer, load_trusted, read_inputs, show
 from matjax.data import Random, Sizes
 from matjax.data.convert import to_ase
 from matjax.nn import Equivariant
@@ -134,6 +134,25 @@ def test_an_element_that_training_never_saw_is_flagged(model, small, tmp_path):
     first, second = json.loads(result.stdout)["rows"]
     assert first["flag"] and "Xe never seen in training" in first["reason"] and "Xe" not in second["reason"]
     assert "of 2" in run(model, tmp_path / "new.extxyz").stdout
+
+
+def test_crystals_that_the_model_cannot_take_are_set_aside(model, small):
+    predictor, _ = load_trusted(model)
+    table = dataclasses.replace(predictor, model=predictor.model.clone(embedding="table"))  # as if it had learned a row per element
+    given = dataclasses.replace(read_inputs(["flla"]), rows=read_inputs(["flla"]).rows[:3])
+    xenon = dataclasses.replace(small.crystals[1], numbers=np.full(len(small.crystals[1]), 54))
+    mixed = dataclasses.replace(given, crystals=(small.crystals[0], xenon, small.crystals[2]))
+    kept = _acceptable(table, mixed)
+    assert [*map(id, kept.crystals)] == [id(mixed.crystals[i]) for i in (0, 2)] and kept.rows == (given.rows[0], given.rows[2])
+    ((file, record, reason),) = kept.set_aside
+    assert (file, record) == ("flla", given.rows[1]["record"]) and reason.startswith("has Xe, which")
+    with pytest.raises(ValueError, match="none of the 1 crystals; the first: flla: .* has Xe"):
+        _acceptable(table, dataclasses.replace(given, crystals=(xenon,), rows=given.rows[:1]))
+
+
+def test_a_misspelt_potential_is_answered_with_the_closest_name(folder):
+    error = run("--model", "nequix-oam1", folder).exception
+    assert isinstance(error, ValueError) and "did you mean nequix-oam-1" in str(error)
 
 
 def test_derivatives_of_an_energy_model_are_refused_before_anything_is_read(model):

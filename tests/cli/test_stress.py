@@ -54,6 +54,7 @@ def test_small_sets_keep_enough_calibration_crystals() -> None:
         (["--quick", "--full"], "choose one"),
         (["--set", "shifts=[{kind='leave_out', column='anion', only='nitrid'}]"], "did you mean 'nitride'"),
         (["--set", "sizes.calibration=5.0"], "calibration crystals"),
+        (["--set", "learner.model.charge=true"], "use GraphLearner.fit in Python"),
         (["--label", "gap"], "formation_energy_per_atom"),
     ],
 )

@@ -20,10 +20,11 @@ from typer.testing import CliRunner
 
 from matjax.cli.predict_run import load_trusted
 from matjax.cli.train import train
-from matjax.cli.train_run import QUICK, TrainConfig, _units, train_model
+from matjax.cli.train_run import QUICK, TrainConfig, _units, label_to_learn, train_model
 from matjax.cli.train_view import TrainView, show, suspicious
 from matjax.data.convert import to_ase
 from matjax.data.read import read
+from matjax.nn.head import Head
 from matjax.override import override
 from matjax.toml import from_toml
 from matjax.training.checkpoint import load_model
@@ -209,6 +210,8 @@ def test_settings_come_from_file_then_quick_then_options_then_set(tmp_path):
         (["--set", "leave_out=composition"], "leave_out=none does without"),
         (["--set", "learner.n_epoch=0"], "learner.n_epoch is 0"),
         (["--set", "learner.use_target=true"], "unlabelled crystals"),
+        (["--set", "learner.model.charge=true"], "use GraphLearner.fit in Python"),
+        (["--set", "learner.fidelity=functional"], "use GraphLearner.fit in Python"),
         (["--label", "gap"], "no label 'gap'"),
         (["--data", "fla"], "did you mean 'flla'"),
         (["--data", "flla", "--units", "energy"], "not of the form label=unit"),
@@ -217,6 +220,29 @@ def test_settings_come_from_file_then_quick_then_options_then_set(tmp_path):
 def test_bad_settings_are_refused_before_anything_is_written(arguments, words, tmp_path):
     assert words in refusal(*arguments, "--out", tmp_path / "run", "--set", "max_train=40")
     assert not list(tmp_path.rglob("ensemble"))
+
+
+def test_an_element_that_a_table_cannot_learn_is_refused_before_the_fit(config, data, tmp_path):
+    frames = ase.io.read(data, ":")[:60]
+    stranger = config.split(config.load()[0]).validation.ids[0]
+    next(frame for frame in frames if frame.info["id"] == stranger).numbers[0] = 54
+    ase.io.write(tmp_path / "strange.extxyz", frames)
+    plain = override(config, [f"data={tmp_path / 'strange.extxyz'}"])
+    table = override(plain, ["learner.model.embedding=table"])
+    dataset, label = table.load()
+    with pytest.raises(ValueError, match=f"validation crystals .*{stranger}.* have .*Xe.*embedding='table'"):
+        train_model(table, dataset, label, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert stranger in plain.split(dataset).validation.ids  # physical descriptors represent it
+
+
+def test_labels_of_heads_are_not_learned_twice_and_not_alone(flla, config):
+    head = Head("formation_energy_per_atom")
+    learner = dataclasses.replace(config.learner, model=config.learner.model.clone(heads=(head,)))
+    some = dataclasses.replace(flla.select(np.arange(3)), labels={LABEL: np.zeros(3), "gap": np.ones(3)})
+    assert label_to_learn(some, learner) == "gap"
+    with pytest.raises(ValueError, match=r"a model of heads alone is trained in Python: GraphLearner\.fit"):
+        label_to_learn(dataclasses.replace(some, labels={LABEL: np.zeros(3)}), learner)
 
 
 def test_units_are_named_by_label():

@@ -118,6 +118,23 @@ def test_a_collapse_is_stopped(morse, crystals) -> None:
     assert not result.converged and result.error
 
 
+@pytest.mark.parametrize("cell", ["volume", "full"])
+def test_the_stress_is_that_of_the_point_wherever_neighbours_were_looked_up(morse, cell) -> None:
+    given = morse.alloy(0, (1, 1, 1), strain=0.0)
+    stretched = Crystal(given.lattice @ np.diag([1.2, 1.1, 1.0]), given.positions @ np.diag([1.2, 1.1, 1.0]), given.numbers)
+    ends = []
+    with jax.enable_x64(True):
+        for skin in (0.05, 3.0):  # looked up at nearly every step, or once
+            (result,) = batch_relax(morse.predictor(), [stretched], cell=cell, n_step=5, skin=skin, batch_size=4)
+            ends.append((result.crystal.lattice, result.evidence["max_stress"]))
+            stress = morse.predictor()([result.crystal], derivatives=("stress",)).stress.mean(0)[0]
+            wanted = np.abs(np.trace(stress) / 3 if cell == "volume" else stress).max()
+            assert result.evidence["max_stress"] == pytest.approx(wanted, rel=1e-4)
+            assert result.evidence["volume_ratio"] < 0.95
+    np.testing.assert_allclose(ends[0][0], ends[1][0], atol=1e-4)
+    assert ends[0][1] == pytest.approx(ends[1][1], rel=1e-3)
+
+
 def test_settings_out_of_range_are_refused(morse, crystals) -> None:
     with pytest.raises(ValueError, match="fixed, volume, full"):
         batch_relax(morse.predictor(), crystals, cell="shape")

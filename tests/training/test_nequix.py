@@ -57,6 +57,13 @@ def test_a_truncated_file_is_refused(tmp_path):
         (tmp_path / "cut.nqx").write_bytes(whole[:size])
         with pytest.raises(ValueError, match="cut.nqx"):
             load_nequix(tmp_path / "cut.nqx")
+    with (FOLDER / "nequix-mp-1.nqx").open("rb") as file:
+        file.readline()
+        for _ in range(6):
+            np.lib.format.read_array(file)
+            (tmp_path / "cut.nqx").write_bytes(whole[: file.tell()])
+            with pytest.raises(ValueError, match=r"cut\.nqx: the file is truncated"):
+                load_nequix(tmp_path / "cut.nqx")
     (tmp_path / "long.nqx").write_bytes(whole + whole[whole.index(b"\n") + 1 :][:1000])
     with pytest.raises(ValueError, match=r"long\.nqx"):
         load_nequix(tmp_path / "long.nqx")
@@ -66,10 +73,17 @@ def test_a_truncated_file_is_refused(tmp_path):
 def test_settings_that_our_layers_do_not_express_are_refused_by_name(tmp_path):
     whole = (FOLDER / "nequix-mp-1.nqx").read_bytes()
     end = whole.index(b"\n")
-    config = json.loads(whole[:end]) | {"index_weights": True}
-    (tmp_path / "other.nqx").write_bytes(json.dumps(config).encode() + whole[end:])
-    with pytest.raises(ValueError, match="index_weights = True"):
-        load_nequix(tmp_path / "other.nqx")
+    config = json.loads(whole[:end])
+    without = {name: value for name, value in config.items() if name != "cutoff"}
+    for settings, words in (
+        (config | {"index_weights": True}, "index_weights = True"),
+        (config | {"hidden_irreps": "128x0e+64x1e+32x2e+32x3o"}, "hidden irreps 1e;"),
+        (config | {"atomic_numbers": [*config["atomic_numbers"][:-1], 300]}, "IndexError"),
+        (without, "KeyError.'cutoff'"),
+    ):
+        (tmp_path / "other.nqx").write_bytes(json.dumps(settings).encode() + whole[end:])
+        with pytest.raises(ValueError, match=rf"other\.nqx: .*{words}"):
+            load_nequix(tmp_path / "other.nqx")
 
 
 def test_a_file_that_is_not_the_named_one_is_refused(tmp_path):

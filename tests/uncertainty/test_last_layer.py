@@ -11,9 +11,9 @@ from matjax.data import load
 from matjax.graph import Shape, pack, to_graph
 from matjax.keys import generator
 from matjax.nn import Equivariant, nequip
+from matjax.nn.sharing import over_members
 from matjax.thermo import References
 from matjax.training import GraphPredictor
-from matjax.training.sharing import over_members
 from matjax.training.step import init_params
 from matjax.training.supervision import Supervision
 from matjax.uncertainty import LastLayer
