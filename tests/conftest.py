@@ -1,5 +1,7 @@
 """Settings of every test (implicit broadcasting between ranks is an error) and the data that many tests read."""
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -9,6 +11,17 @@ from matjax.data import load
 from matjax.types import Dataset
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+MAPS, MOST_MAPS = Path("/proc/self/maps"), 30_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _room_for_programs() -> Iterator[None]:
+    """Lets compiled programs go when a process holds many: each takes memory maps, and Linux kills at 65,530 of them."""
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

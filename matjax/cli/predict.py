@@ -13,7 +13,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="FILES",
-            help="CIF, POSCAR, extxyz, ASE db, json, csv, OUTCAR, vasprun, or folders of them. Without --model the first is the model file.",
+            help="CIF, POSCAR, extxyz, ASE db, json, csv, OUTCAR, vasprun, or folders of them. Without --model the first is the model.",
         ),
     ],
     model: Annotated[

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import e3nn_jax as e3nn
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,14 +20,14 @@ from matjax.graph import Shape
 from matjax.nn import Equivariant, nequip
 from matjax.nn.edge_operation import Path as Route
 from matjax.nn.edge_operation import paths
-from matjax.nn.features import channels, degree
+from matjax.nn.features import channels, degree, irrep_of
 from matjax.nn.radial_weights import GAIN
 from matjax.thermo import References
 from matjax.training.predictor import GraphPredictor
 from matjax.training.supervision import Supervision
 
-SHAPE = Shape(n_node=128, n_edge=8192, n_graph=33)
-"""First batch shape: about two average crystals; larger ones get the next rung."""
+SHAPE = Shape(n_node=32, n_edge=2048, n_graph=9)
+"""First batch shape: about one average crystal, since padding costs as much as edges do; larger ones get a higher rung."""
 
 Tree = dict[str, Any]
 
@@ -110,7 +109,7 @@ def _model(path: Path, config: dict[str, Any], n_species: int) -> Equivariant:
         if config.get(name) != value:
             raise ValueError(f"{path}: has {name} = {config.get(name)!r}; only {value!r} is expressed here")
     irreps = str(config["hidden_irreps"]).replace(" ", "")
-    if odd := [ir for ir in channels(irreps) if e3nn.Irrep(ir).p != (-1) ** degree(ir)]:
+    if odd := [ir for ir in channels(irreps) if irrep_of(ir).p != (-1) ** degree(ir)]:
         raise ValueError(f"{path}: has hidden irreps {', '.join(odd)}; only those with the parity of harmonics, (-1)^l, are expressed here")
     if config["lmax"] != max(degree(ir) for ir in channels(irreps)):
         raise ValueError(f"{path}: harmonics go up to l = {config['lmax']}, hidden irreps {irreps} do not")
@@ -164,7 +163,7 @@ def _layer(
 
 def _reordered(kernel: np.ndarray, routes: tuple[Route, ...], incoming: dict[str, int]) -> np.ndarray:
     """Columns of the last radial map: there by output irrep, here by route; odd harmonics change sign with the direction."""
-    theirs = sorted(routes, key=lambda route: e3nn.Irrep(route[2]))  # stable; type: ignore[arg-type]
+    theirs = sorted(routes, key=lambda route: irrep_of(route[2]))  # stable
     ends = np.cumsum([incoming[route[0]] for route in theirs])[:-1]
     columns = dict(zip(theirs, np.split(kernel, ends, axis=1), strict=True))
     return np.concatenate([columns[route] * (-1) ** degree(route[1]) for route in routes], axis=1)
