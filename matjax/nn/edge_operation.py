@@ -54,7 +54,7 @@ def _message(path: Path, x: jax.Array, y: jax.Array, weight: jax.Array) -> jax.A
         return x * (y * float(clebsch_gordan(path)[0, 0, 0]) * weight)[:, None, :]
     rotated = _rotated(path, y)
     x = x * weight[:, None, :] if first <= last else x
-    message = sum(rotated[:, a, :, None] * x[:, a, None, :] for a in range(first))
+    message = sum((rotated[:, a, :, None] * x[:, a, None, :] for a in range(1, first)), rotated[:, 0, :, None] * x[:, 0, None, :])
     return message if first <= last else message * weight[:, None, :]
 
 

@@ -121,7 +121,7 @@ def energy_only(loss: Loss) -> Loss:
 
 def _energy_error(output: Output, graph: Graph, scale: jax.Array) -> jax.Array:
     """Error of the energy per atom in units of scale [n_graph], zero where it is not labelled."""
-    error = (output.energy - graph.globals.energy) / jnp.maximum(graph.n_node, 1).astype(jnp.float32) / scale
+    error: jax.Array = (output.energy - graph.globals.energy) / jnp.maximum(graph.n_node, 1).astype(jnp.float32) / scale
     return jnp.where(graph.globals.has_energy > 0, error, 0.0)
 
 

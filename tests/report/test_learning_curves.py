@@ -24,7 +24,7 @@ def test_every_fit_has_a_line_with_its_numbers_and_its_best_epoch() -> None:
         assert axes.get_yscale() == "log"
     marks = [line for line in error.lines if len(line.get_xdata()) == 1]
     best = min((row for row in ROWS if row["fit"] == "ensemble"), key=lambda row: row["validation"])
-    assert (marks[0].get_xdata()[0], marks[0].get_ydata()[0]) == (best["epoch"], best["validation"])
+    assert (list(marks[0].get_xdata())[0], list(marks[0].get_ydata())[0]) == (best["epoch"], best["validation"])
     assert error.get_ylabel() == "validation error (eV/atom)"
 
 

@@ -96,7 +96,9 @@ def saved(members, tmp_path_factory):
 
 
 def load(folder, members, settings=SETTINGS):
-    return load_state(folder, members, members.params, settings)
+    found = load_state(folder, members, members.params, settings)
+    assert found is not None
+    return found
 
 
 def test_the_newest_state_comes_back_bit_for_bit(saved, members) -> None:
@@ -152,4 +154,4 @@ def test_a_setting_that_differs_is_named(saved, members) -> None:
 
 
 def test_no_state_is_none(members, tmp_path) -> None:
-    assert load(tmp_path, members) is None
+    assert load_state(tmp_path, members, members.params, SETTINGS) is None
