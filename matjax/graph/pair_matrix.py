@@ -48,7 +48,7 @@ def pair_matrix(graph: Graph, width: int, n_block: int) -> PairMatrix:
     fits = (start < n_row) | (n_atom == 0)
     row = jnp.where(jnp.asarray(graph.nodes.mask) & fits[owner], start[owner] + place, n_row)
     edge = jnp.arange(len(graph.senders)) if graph.edges.first is None else jnp.asarray(graph.edges.first)
-    to, by = row[graph.receivers[edge]], row[graph.senders[edge]]
+    to, by = (row[jnp.asarray(ends)[edge]] for ends in (graph.receivers, graph.senders))
     entry = jnp.where(to < n_row, to * width + by % width, n_row * width)
     return PairMatrix(row, edge, entry, 0.5 if graph.edges.first is None else 1.0, fits)
 

@@ -80,6 +80,11 @@ def unplanned(model: M, n_atom: int) -> M:
     return _cloned(model, _width(model, n_atom), 0) if _has_blocks(model) else model
 
 
+def without_layout(model: M) -> M:
+    """The network as its parameters see it: the same for every layout."""
+    return _cloned(model, 0, 0) if _has_blocks(model) else model
+
+
 def most_atoms(model: Model) -> float:
     """Atoms of the largest crystal that the network takes: the largest of `WIDTHS` or its own width; infinite where nothing limits it."""
     return max(model.width, WIDTHS[-1]) if _has_blocks(model) else math.inf  # type: ignore[attr-defined]

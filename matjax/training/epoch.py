@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from matjax.graph import CachedGraphs, batches, prefetch
-from matjax.keys import child, generator
+from matjax.graph import epoch_batches
 from matjax.nn import Model
 from matjax.nn.layout import with_room
 from matjax.training.accumulate import grouped
@@ -83,7 +81,7 @@ class Run:
             progress = dataclasses.replace(progress, skipped=tuple(self.place.host(members.skipped).tolist()))
         start = saved = time.perf_counter()
         waiting: list[dict[str, jax.Array]] = []
-        for graph in itertools.islice(self._updates(len(progress.epochs)), progress.position, None):
+        for graph in self._updates(len(progress.epochs), progress.position):
             members, metrics = self._update(members, graph)
             waiting.append(metrics)
             now, position = time.perf_counter(), progress.position + len(waiting)
@@ -105,12 +103,11 @@ class Run:
         step_size = optimizer.schedule.build(optimizer.learning_rate, self.plan.n_step)
         return {"step": step, "learning_rate": np.asarray(step_size(step - 1)).item()}
 
-    def _updates(self, epoch: int) -> Iterator[Graph]:
-        """The graph of every update of an epoch, always in the same order."""
-        task = self.task
-        order = generator(child(self.key, "epoch", epoch)).permutation(len(task.train))
-        packed = batches(task.train, task.shape, cutoff=self.model.cutoff, order=order)
-        return grouped(prefetch(packed) if isinstance(task.train, CachedGraphs) else packed, self.plan.accumulate)
+    def _updates(self, epoch: int, position: int) -> Iterator[Graph]:
+        """The graphs of an epoch's updates, always in the same order, from one of them on."""
+        task, start = self.task, position * self.plan.accumulate
+        batches = epoch_batches(task.train, task.shape, epoch, start, cutoff=self.model.cutoff, key=self.key)
+        return grouped(batches, self.plan.accumulate)
 
     def _update(self, members: Member, graph: Graph) -> tuple[Member, dict[str, jax.Array]]:
         return train_step(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from matjax.nn import Model
+from matjax.nn.layout import without_layout
 from matjax.training.head_labels import heads_of
 from matjax.training.predictor import GraphPredictor
 from matjax.training.supervision import Supervision, target_per_atom
@@ -80,5 +81,5 @@ def _core(model: Model) -> Model:
     """The network without heads, conditions and the layout of its batches."""
     if not isinstance(model, nn.Module):
         return model
-    bare = {"heads": (), "fidelities": (), "charge": False} | ({"width": 0, "n_block": 0} if hasattr(model, "n_block") else {})
-    return model.clone(**{k: v for k, v in bare.items() if hasattr(model, k)})  # type: ignore[return-value]
+    bare = {"heads": (), "fidelities": (), "charge": False}
+    return without_layout(model.clone(**{k: v for k, v in bare.items() if hasattr(model, k)}))  # type: ignore[return-value]

@@ -13,6 +13,7 @@ import numpy as np
 from matjax.config import kind_of
 from matjax.graph import CachedGraphs
 from matjax.nn import Model
+from matjax.nn.layout import without_layout
 from matjax.training.labelling import Graphs
 from matjax.training.step import Member, Plan
 
@@ -26,7 +27,7 @@ def identity(task: Task, members: Member, plan: Plan, model: Model, key: jax.Arr
     """{setting: value as text}, arrays by their digest; patience and devices may change and are not among them."""
     content = (_content(task.train), _content(task.validation), (members.params, members.reference))
     return {
-        **_flat("model", model),
+        **_flat("model", without_layout(model)),
         **_flat("plan", plan),
         "members": str(len(members.number)),
         "key": str(jax.random.key_data(key).tolist()),

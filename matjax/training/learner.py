@@ -135,17 +135,10 @@ class GraphLearner:
         if start is not None:
             taught = continued(start, taught, visible.train)
         column = self.domain or suggest_domain(visible.train)
-        fitted = lambda: fit_references(visible.train.crystals, target_per_atom(visible.train, label), physical=self.model.physical)
-        none = References(np.zeros(N_ELEMENT + 1))
-        references = start.references if start is not None else fitted() if label else none
+        references = self._references(visible.train, label) if start is None else start.references
         names = domain_names(domain_labels(visible.train, column))
         labelling = Labelling(label, references, column, names, self.model, heads, self.fidelity, self.charge, self.graph_cache)
-        train = labelling.graphs(visible.train, held_from=held_from)
-        if self.use_target:
-            if not len(visible.target):
-                raise ValueError("use_target is on but the split has no target crystals; set sizes.target above 0")
-            train = train + labelling.unlabelled(visible.target, first=len(train))  # type: ignore[operator] (both are of one kind)
-        validation = labelling.graphs(visible.validation)
+        train, validation = self._train_graphs(labelling, visible, held_from), labelling.graphs(visible.validation)
         sizes = sizes_of(train)
         degree = sizes[:, 1].sum() / sizes[:, 0].sum()
         if degree == 0:
@@ -188,12 +181,25 @@ class GraphLearner:
         graphs = [to_graph(c, cutoff=cutoff) for c in crystals] if cached is None else cached
         return dataclasses.replace(self, shape=tuple(shape_for(graphs, self.batch_size)))
 
+    def _train_graphs(self, labelling: Labelling, visible: Visible, held_from: np.ndarray | None) -> Graphs:
+        """Labelled graphs, and those of target crystals where the risk is shown them."""
+        train = labelling.graphs(visible.train, held_from=held_from)
+        if not self.use_target:
+            return train
+        if not len(visible.target):
+            raise ValueError("use_target is on but the split has no target crystals; set sizes.target above 0")
+        return train + labelling.unlabelled(visible.target, first=len(train))  # type: ignore[operator] (both are of one kind)
+
+    def _references(self, train: Dataset, label: str) -> References:
+        """References fitted on these crystals; zero where heads alone are learned."""
+        if not label:
+            return References(np.zeros(N_ELEMENT + 1))
+        return fit_references(train.crystals, target_per_atom(train, label), physical=self.model.physical)
+
     def _own_references(self, train: Dataset, label: str, common: References, held_from: np.ndarray) -> np.ndarray:
         """What each member's references add to the common ones [n_member, n_element]."""
         rows = [np.flatnonzero((held_from >> m) & 1 == 0) for m in range(self.members)]
-        parts = [train.select(seen) for seen in rows]
-        fitted = [fit_references(p.crystals, target_per_atom(p, label), physical=self.model.physical) for p in parts]
-        return np.stack([f.energies - common.energies for f in fitted])
+        return np.stack([self._references(train.select(seen), label).energies - common.energies for seen in rows])
 
     def _check_start(self, start: GraphPredictor) -> None:
         members = count(start.params)

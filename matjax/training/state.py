@@ -94,6 +94,8 @@ def _words(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
     try:
         words = manager.restore(step, args=ocp.args.Composite(words=ocp.args.JsonRestore()))["words"]
         return {name: words[name] for name in ("version", "settings", "progress", "digest")}
+    except (MemoryError, PermissionError):  # of the machine, not of the state
+        raise
     except Exception as error:  # whatever a damaged file makes orbax raise
         raise DamagedState(f"{type(error).__name__}: {error}") from error
 
@@ -102,6 +104,8 @@ def _arrays(manager: ocp.CheckpointManager, step: int, like: Any, digest: str) -
     """The arrays, if they are those that were saved."""
     try:
         tree = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like)))["state"]
+    except (MemoryError, PermissionError):  # of the machine, not of the state
+        raise
     except Exception as error:  # whatever a damaged file makes orbax raise
         raise DamagedState(f"{type(error).__name__}: {error}") from error
     if _digest(tree) != digest:

@@ -11,8 +11,8 @@ from ase.calculators.emt import EMT
 from matjax.data.convert import to_ase
 from matjax.graph import Shape, pack, plan, sizes_of, to_graph
 from matjax.graph.pair_matrix import blocks_needed
-from matjax.nn import Equivariant, GeometryTensor, evaluate
-from matjax.nn.layout import WIDTHS, planned, unplanned, with_room
+from matjax.nn import Equivariant, GeometryTensor, evaluate, nequip
+from matjax.nn.layout import WIDTHS, planned, unplanned, with_room, without_layout
 from matjax.simulate import EnsembleCalculator, batch_relax, energy_fn, hessian
 from matjax.simulate.cells import cells, element_volumes, solution
 from matjax.training import AdamW, GraphLearner
@@ -199,3 +199,10 @@ def _empty(n_atom: np.ndarray, shape: Shape):
     counts[: len(n_atom)] = n_atom
     nodes = like.nodes._replace(mask=np.ones(shape.n_node, bool))
     return like._replace(n_node=counts, nodes=nodes, globals=like.globals._replace(mask=real))
+
+
+def test_a_saved_state_does_not_know_the_layout() -> None:
+    flat = lambda model: repr(without_layout(model))
+    assert flat(GeometryTensor(width=16, n_block=3)) == flat(GeometryTensor(width=32)) != flat(GeometryTensor(width=16, n_basis=6))
+    other = nequip("4x0e+4x1o")
+    assert without_layout(other) is other

@@ -6,6 +6,7 @@ import warnings
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from matjax.training import epoch
@@ -155,3 +156,18 @@ def test_a_setting_that_differs_is_named(saved, members) -> None:
 
 def test_no_state_is_none(members, tmp_path) -> None:
     assert load_state(tmp_path, members, members.params, SETTINGS) is None
+
+
+@pytest.mark.parametrize("error", [PermissionError("not yours"), MemoryError()])
+def test_a_trouble_of_the_machine_deletes_no_state(saved, members, tmp_path, monkeypatch, error) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(saved, folder)
+
+    def refuse(*_, **__):
+        raise error
+
+    with monkeypatch.context() as context:
+        context.setattr(ocp.CheckpointManager, "restore", refuse)
+        with pytest.raises(type(error)):
+            load(folder, members)
+    assert load(folder, members)[2] == {"position": 2}
