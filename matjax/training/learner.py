@@ -63,7 +63,7 @@ class GraphLearner:
       choose_by: Validation error that chooses the epoch: "mean" over all crystals, that of the "worst_domain", "mean_of_domains".
       matmul: Precision of matrix products in training: "default" (the platform's), "float32", "tensorfloat32" or "bfloat16".
       graph_cache: Folder that keeps the neighbours of the crystals from one run to the next and feeds training from disk, for sets that
-        do not fit memory; empty for memory. No result depends on it.
+        do not fit memory; empty for memory. No result depends on it, but a fit is resumed with the choice it began with.
     """
 
     model: Equivariant = dataclasses.field(default_factory=Equivariant)
