@@ -24,10 +24,11 @@ class Shape(NamedTuple):
     n_graph: int
 
 
-def sizes_of(graphs: Sequence[Graph]) -> np.ndarray:
-    """Atoms and edges of each graph [n, 2]; cached graphs know them without being read."""
+def sizes_of(graphs: Sequence[Graph], rows: Sequence[int] | None = None) -> np.ndarray:
+    """Atoms and edges of each graph, or of those in some rows [n, 2]; cached graphs know them without being read."""
     if isinstance(graphs, CachedGraphs):
-        return graphs.sizes
+        return graphs.sizes if rows is None else graphs.sizes[np.asarray(rows)]
+    graphs = graphs if rows is None else [graphs[i] for i in rows]
     return np.array([(int(g.n_node[0]), int(g.n_edge[0])) for g in graphs], np.int64).reshape(-1, 2)
 
 

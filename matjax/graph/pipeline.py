@@ -9,7 +9,7 @@ record files, worker processes, state of iterators), and none is needed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -62,6 +62,7 @@ def epoch_batches(
     *,
     cutoff: float,
     key: jax.Array,
+    read: Callable[[Sequence[Graph], Sequence[int]], list[Graph]] | None = None,
 ) -> Iterator[Graph]:
     """Packed batches of an epoch on one host, from batch `start` on, packed in the background.
 
@@ -74,9 +75,11 @@ def epoch_batches(
       n_host: How many there are.
       cutoff: In Å.
       key: Of the order; the same on every host.
+      read: Gets the graphs of some rows; None: all of them.
     """
     todo = epoch_plan(sizes_of(graphs), shape, epoch, host, n_host, key=key)[start:]
-    return prefetch(pack([graphs[i] for i in rows], shape, cutoff=cutoff) for rows in todo)
+    read = read or (lambda graphs, rows: [graphs[i] for i in rows])
+    return prefetch(pack(read(graphs, rows), shape, cutoff=cutoff) for rows in todo)
 
 
 def prefetch(items: Iterable[T], ahead: int = 2) -> Iterator[T]:

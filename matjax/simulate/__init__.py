@@ -4,7 +4,9 @@ from matjax.simulate.batch_relax import batch_relax
 from matjax.simulate.calculator import EnsembleCalculator
 from matjax.simulate.eam import cutoffs, eam_energy
 from matjax.simulate.elastic import elastic_tensor
+from matjax.simulate.elastic_batch import elastic_constants
 from matjax.simulate.energy_fn import energy_fn
+from matjax.simulate.frank_kasper import FRANK_KASPER
 from matjax.simulate.hessian import hessian, hessian_vector_product
 from matjax.simulate.laboratory import Laboratory
 from matjax.simulate.prototypes import COMPOUNDS, LATTICES, Prototype, prototype, representative_cell
@@ -13,6 +15,7 @@ from matjax.simulate.topology import Topology, edge_vectors, stack, topology
 
 __all__ = [
     "COMPOUNDS",
+    "FRANK_KASPER",
     "LATTICES",
     "EnsembleCalculator",
     "Laboratory",
@@ -23,6 +26,7 @@ __all__ = [
     "cutoffs",
     "eam_energy",
     "edge_vectors",
+    "elastic_constants",
     "elastic_tensor",
     "energy_fn",
     "hessian",

@@ -29,7 +29,7 @@ class Trust(Protocol):
     """Says how far a prediction can be trusted; a fitted `matjax.uncertainty.Trust` is one."""
 
     def __call__(self, prediction: Prediction, crystals: Sequence[Crystal]) -> Any:
-        """Half widths of intervals, shift scores, flags and reasons, per crystal."""
+        """Recalibrated standard deviations, half widths of intervals, shift scores, flags and reasons, per crystal."""
         ...
 
 
@@ -44,7 +44,10 @@ class EnsembleCalculator(Calculator):
     - `stress_members` [n_member, 3, 3] in eV/Å³ and `stress_std` [6];
     - `flag`, whether the atoms are off the training distribution, and `reason`, why, in words ("" where not), if the
       predictor or the trust says which elements were in the training crystals;
-    - with a trust also `shift_score` and `energy_half_width`, half the interval of the energy, in eV.
+    - with a trust also `energy_uncertainty`, the standard deviation as errors on calibration crystals corrected it, and
+      `energy_half_width`, half the interval of the energy, both in eV, and `shift_score`.
+
+    What is flagged should be simulated: `reason` says why its answer cannot be relied on.
 
     The first question for a derivative is answered with all of `derivatives`, so that an optimiser that wants forces and
     stress evaluates the model once per step. While atoms move nothing is compiled: a network is given a shape with head-room,
@@ -131,8 +134,8 @@ class EnsembleCalculator(Calculator):
         if self.trust is not None:
             judged = self.trust(said, [crystal])
             half_width = judged.half_width if judged.half_width_outside is None else judged.half_width_outside
-            interval = {"energy_half_width": float(half_width[0]) * len(crystal), "shift_score": float(judged.score[0])}
-            return {"flag": bool(judged.flag[0]), "reason": judged.reason[0], **interval}
+            per_cell = {"energy_uncertainty": float(judged.std[0]) * len(crystal), "energy_half_width": float(half_width[0]) * len(crystal)}
+            return {"flag": bool(judged.flag[0]), "reason": judged.reason[0], "shift_score": float(judged.score[0]), **per_cell}
         if not self.elements:
             return {}
         return {"flag": bool(unseen), "reason": f"contains {', '.join(unseen)}, never seen in training" if unseen else ""}

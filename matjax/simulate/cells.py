@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import product
 
 import numpy as np
 from ase.data import atomic_numbers
 from pymatgen.core import Element
 
 from matjax.graph.neighbours import neighbours
-from matjax.simulate.prototypes import LATTICES, Prototype, prototype, representative_cell
+from matjax.simulate.prototypes import COMPOUNDS, LATTICES, SYMMETRIC, Prototype, prototype, representative_cell
 from matjax.types import Candidate, Crystal
 
 N_TRIAL = 32
@@ -136,6 +137,29 @@ def ordered(name: str, *symbols: str) -> Candidate:
     return Candidate(name, tuple(((symbol, n),) for symbol, n in zip(symbols, counts, strict=True)))
 
 
+def compound_candidates(elements: Sequence[str], prototypes: Sequence[str] = COMPOUNDS, *, n_element: int = 2) -> list[Candidate]:
+    """Every way to occupy the orbits of ordered structures, one element on each: the end members of their sublattices.
+
+    Each once where the structure maps its orbits onto each other (L1_0, B2). Decorations with a single element are left out: a lattice,
+    or a structure that no metal has.
+
+    Args:
+      elements: Symbols to put on the orbits.
+      prototypes: Names of ordered structures: of COMPOUNDS or FRANK_KASPER.
+      n_element: Most different elements of one compound; sigma with five orbits has 30 decorations of two elements, 240 of three.
+
+    Example:
+      >>> [c.formula for c in compound_candidates(["Ni", "Al"], ["B2", "L1_2"])]
+      ['B2 Ni100 | Al100', 'L1_2 Ni100 | Al100', 'L1_2 Al100 | Ni100']
+    """
+    found: dict[tuple, Candidate] = {}
+    for name in prototypes:
+        for symbols in product(elements, repeat=len(prototype(name).multiplicities)):
+            if 1 < len(set(symbols)) <= n_element:
+                found.setdefault((name, frozenset(symbols)) if name in SYMMETRIC else (name, symbols), ordered(name, *symbols))
+    return list(found.values())
+
+
 def solution(lattice: str, counts: Mapping[str, int]) -> Candidate:
     """The random solution with these counts on a lattice.
 
@@ -144,3 +168,10 @@ def solution(lattice: str, counts: Mapping[str, int]) -> Candidate:
       'fcc Al25 Ni75'
     """
     return Candidate(lattice, (tuple((s, n) for s, n in counts.items() if n),))
+
+
+def name_of(candidate: Candidate) -> str:
+    """Short name of a compound: `L1_2 Ni3Al`."""
+    counts = [(orbit[0][0], orbit[0][1]) for orbit in candidate.occupancy]
+    smallest = min(n for _, n in counts)
+    return f"{candidate.prototype} " + "".join(f"{s}{n // smallest if n > smallest else ''}" for s, n in counts)

@@ -39,7 +39,7 @@ def dataset(key: str, frames: Sequence[Crystal], labels: Sequence[tuple[float, n
       source: Name of the oracle.
     """
     energy, forces, stress = zip(*labels, strict=True)
-    words = ("relaxed", "given", *(f"copy{i}" for i in range(len(frames) - 2)))
+    words = ("relaxed", "given", *(f"copy{i}" for i in range(len(frames) - 2)))[: len(frames)]
     units = {"energy": "eV", "forces": "eV/Å", "stress": "eV/Å³"}
     metadata = Metadata(f"frames of {key}", units, reference="atoms", functional=source, structures="unrelaxed", source=source)
     columns = {"energy": np.array(energy), "forces": forces, "stress": np.array(stress)}

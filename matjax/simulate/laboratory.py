@@ -17,7 +17,7 @@ from matjax.data.elements import number, symbol
 from matjax.simulate.chunks import Chunk, chunks
 from matjax.simulate.eam import cutoffs, eam_energy
 from matjax.simulate.elastic import elastic_tensor
-from matjax.simulate.evidence import evidence, min_distance
+from matjax.simulate.evidence import evidence, min_distance, transformed
 from matjax.simulate.frames import dataset, shaken
 from matjax.simulate.relax import relax
 from matjax.types import Crystal, Dataset, Result
@@ -174,12 +174,8 @@ class Laboratory:
         return Result(status, relaxed, labels, evidence=said, error=error)
 
     def _verdict(self, given: Crystal, evidence: dict[str, float], is_converged: bool) -> tuple[str, str]:
-        ratio, moved = evidence["volume_ratio"], evidence["max_displacement"]
-        reach = self.max_displacement * min_distance(given) * ratio ** (1 / 3)
-        if not self.min_volume <= ratio <= self.max_volume:
-            return "transformed", f"physical: the volume changed {ratio:.2f} times; allowed {self.min_volume} to {self.max_volume}"
-        if moved > reach:
-            return "transformed", f"physical: an atom moved {moved:.2f} Å from its lattice site; allowed {reach:.2f}"
+        if error := transformed(given, evidence, self):
+            return "transformed", error
         if not is_converged:
             left = f"{evidence['max_force']:.3g} eV/Å and {evidence['max_stress']:.3g} eV/Å³"
             return (

@@ -10,11 +10,18 @@ from functools import cache
 
 import numpy as np
 
+from matjax.simulate.frank_kasper import FRANK_KASPER, frank_kasper
+
 LATTICES = ("fcc", "bcc", "hcp")
 """Lattices of solutions, in the order in which every array over lattices is written."""
 
 COMPOUNDS = ("L1_0", "L1_2", "B2", "D0_3")
 """Ordered binary structures that are always among the competitors."""
+
+SYMMETRIC = ("L1_0", "B2")
+"""Of these, the two orbits are equivalent: exchanging what sits on them gives the same crystal."""
+
+_PARENT = {"C14": "hcp", "C15": "fcc", "sigma": "bcc", "mu": "bcc"}  # lattices on which these structures have none
 
 SUPERCELL = {"fcc": (2, 2, 2), "bcc": (3, 3, 3), "hcp": (4, 3, 2)}
 """Repeats of the conventional cell: 32, 54 and 48 atoms."""
@@ -26,7 +33,8 @@ class Prototype:
 
     Attributes:
       name: fcc, bcc, hcp, or the Strukturbericht symbol of an ordered structure.
-      lattice: Parent lattice: fcc, bcc or hcp.
+      lattice: Parent lattice: fcc, bcc or hcp; of a Frank-Kasper structure, which has none, the one whose solution stands in where
+        its own volume or moduli are unknown.
       vectors: Rows a, b, c [3, 3] in nearest-neighbour distances.
       frac_coords: Fractional coordinates [n_atom, 3].
       orbit: Orbit of each site [n_atom].
@@ -69,7 +77,8 @@ def prototype(name: str) -> Prototype:
     """An elementary or ordered structure in its small cell.
 
     Args:
-      name: One of LATTICES or COMPOUNDS. Orbits of a compound are listed majority first: L1_2 is (3, 1), D0_3 is (12, 4).
+      name: One of LATTICES, COMPOUNDS or FRANK_KASPER. Orbits of a compound are listed majority first: L1_2 is (3, 1), D0_3 is
+        (12, 4), C15 is (4, 2) with the large atoms in the minority, sigma is (8, 8, 8, 4, 2).
 
     Raises:
       ValueError: If the name is not known.
@@ -87,7 +96,9 @@ def prototype(name: str) -> Prototype:
         vectors, frac = _repeat(*_cell("bcc"), (2, 2, 2))
         is_minority = np.all(np.isclose((4 * frac).round() % 2, 0), axis=1) & (np.isclose((4 * frac).round().sum(1) % 4, 0))
         return Prototype(name, "bcc", vectors, frac, is_minority.astype(int))
-    raise ValueError(f"prototype {name!r} is not known; known: {', '.join(LATTICES + COMPOUNDS)}")
+    if name in FRANK_KASPER:
+        return Prototype(name, _PARENT[name], *frank_kasper(name))
+    raise ValueError(f"prototype {name!r} is not known; known: {', '.join(LATTICES + COMPOUNDS + FRANK_KASPER)}")
 
 
 @cache

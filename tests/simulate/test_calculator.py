@@ -267,6 +267,7 @@ def test_a_trust_adds_score_interval_and_flag(morse, tmp_path) -> None:
     judged = trust(predictor([crystals[30]]), [crystals[30]])
     assert atoms.calc.results["shift_score"] == pytest.approx(judged.score[0], rel=1e-4)
     assert atoms.calc.results["energy_half_width"] == pytest.approx(judged.half_width[0] * len(atoms), rel=1e-4)
+    assert atoms.calc.results["energy_uncertainty"] == pytest.approx(judged.std[0] * len(atoms), rel=1e-4)
     assert atoms.calc.results["flag"] == judged.flag[0]
     write(tmp_path / "judged.extxyz", atoms)
     assert read(tmp_path / "judged.extxyz").get_potential_energy() == pytest.approx(energy)
@@ -289,7 +290,7 @@ def test_phonopy_finds_the_frequencies_of_the_hessian(morse) -> None:
 
     rest = batch_relax(morse.predictor(), [morse.alloy(2, (1, 1, 1))], max_force=1e-3, max_stress=1e-5)[0].crystal
     unit = PhonopyAtoms(numbers=rest.numbers, cell=rest.lattice, positions=rest.positions)
-    phonon = phonopy.Phonopy(unit, np.eye(3))
+    phonon = phonopy.Phonopy(unit, np.eye(3), primitive_matrix=np.eye(3))
     phonon.generate_displacements(distance=0.01)
     forces = []
     for cell in phonon.supercells_with_displacements:
@@ -297,8 +298,7 @@ def test_phonopy_finds_the_frequencies_of_the_hessian(morse) -> None:
         forces.append(EnsembleCalculator(morse.predictor()).get_forces(atoms))
     phonon.forces = np.array(forces)
     phonon.produce_force_constants()
-    phonon.run_qpoints([[0, 0, 0]])
     root = np.sqrt(np.repeat(Atoms(numbers=rest.numbers).get_masses(), 3))
     dynamical = hessian(morse.predictor(), rest).reshape(12, 12) / np.outer(root, root)
     ours = np.sort(np.linalg.eigvalsh(dynamical))[3:]
-    np.testing.assert_allclose(np.sort(phonon.get_qpoints_dict()["frequencies"][0])[3:], 15.633302 * np.sqrt(ours), rtol=1e-2)
+    np.testing.assert_allclose(np.sort(phonon.run_qpoints([[0, 0, 0]]).frequencies[0])[3:], 15.633302 * np.sqrt(ours), rtol=1e-2)

@@ -53,6 +53,6 @@ def test_multiplicities_are_majority_first() -> None:
 
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match="known: fcc"):
-        prototype("sigma")
+        prototype("A15")
     with pytest.raises(ValueError, match="no representative cell"):
         representative_cell("B2")

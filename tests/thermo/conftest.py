@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from matjax.thermo.landscape import Landscape, Points
-from matjax.thermo.solution import Surface, n_basis
+from matjax.thermo.alloy.landscape import Landscape, Points
+from matjax.thermo.alloy.solution import Surface, n_basis
 
 SYMBOLS = ("Al", "Co", "Cr", "Cu", "Fe", "Ni")
 MASSES = (26.98, 58.93, 52.0, 63.55, 55.85, 58.69)

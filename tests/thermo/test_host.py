@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from matjax.thermo import host
-from matjax.thermo.hull import lower_hull
+from matjax.thermo.hull.lower_hull import lower_hull
 
 POINTS, ENERGIES = [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]], [0.0, 0.0, -0.4]
 
