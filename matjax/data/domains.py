@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import gcd
 
 import numpy as np
@@ -43,6 +43,38 @@ ANIONS = {
 """Anion class by the first of these elements that a compound contains; without any it is an intermetallic."""
 
 _SYSTEMS = np.array([UNKNOWN, "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic"])
+_POINT_GROUPS = (
+    "1 -1 2 m 2/m 222 mm2 mmm 4 -4 4/m 422 4mm -42m 4/mmm 3 -3 32 3m -3m 6 -6 6/m 622 6mm -6m2 6/mmm 23 m-3 432 -43m m-3m".split()
+)
+_LAST_OF_POINT_GROUP = [
+    1,
+    2,
+    5,
+    9,
+    15,
+    24,
+    46,
+    74,
+    80,
+    82,
+    88,
+    98,
+    110,
+    122,
+    142,
+    146,
+    148,
+    155,
+    161,
+    167,
+    173,
+    174,
+    176,
+    182,
+    186,
+    190,
+    194,
+] + [199, 206, 214, 220, 230]
 _space_groups: weakref.WeakKeyDictionary[Crystal, int] = weakref.WeakKeyDictionary()  # spglib takes milliseconds per crystal
 
 
@@ -67,6 +99,11 @@ def contains(dataset: Dataset, symbol: str) -> np.ndarray:
 def crystal_system(space_group: np.ndarray) -> np.ndarray:
     """Crystal system of space group numbers, `unknown` for 0 (International Tables for Crystallography A, table 2.1.1.1)."""
     return _SYSTEMS[np.searchsorted([0, 2, 15, 74, 142, 167, 194, 230], space_group)]
+
+
+def point_group(space_group: np.ndarray) -> np.ndarray:
+    """Point group (one of 32) of space group numbers, `unknown` for 0 (International Tables for Crystallography A, table 2.1.1.1)."""
+    return np.array([UNKNOWN, *_POINT_GROUPS])[np.searchsorted([0, *_LAST_OF_POINT_GROUP], space_group)]
 
 
 def space_group(crystal: Crystal) -> int:
@@ -139,6 +176,7 @@ COMPUTED: dict[str, Callable[[Dataset], np.ndarray]] = {
     "composition": _each(_formula),
     "crystal_system": lambda dataset: crystal_system(_space_group_column(dataset)),
     "n_elements": lambda dataset: (element_counts(dataset) > 0).sum(1),
+    "point_group": lambda dataset: point_group(_space_group_column(dataset)),
     "prototype": _prototype,
     "space_group": _space_group_column,
 }
@@ -150,8 +188,8 @@ def domain_values(dataset: Dataset, column: str) -> np.ndarray:
     Args:
       dataset: The crystals.
       column: A column of the data set's own metadata, else one that is computed: `anion` (class of compound),
-        `chemical_system` (`Fe-O`), `composition` (reduced formula), `crystal_system`, `n_elements`, `prototype`
-        (anonymous formula and space group), `space_group`.
+        `chemical_system` (`Fe-O`), `composition` (reduced formula), `crystal_system`, `n_elements`, `point_group`,
+        `prototype` (anonymous formula and space group), `space_group`.
 
     Returns:
       One value per crystal.
@@ -162,11 +200,15 @@ def domain_values(dataset: Dataset, column: str) -> np.ndarray:
     if column in dataset.domains:
         return np.asarray(dataset.domains[column])
     if column not in COMPUTED:
-        available = sorted({*dataset.domains, *COMPUTED})
-        nearest = difflib.get_close_matches(column, available, n=1)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"unknown domain column {column!r}; available: {', '.join(available)}{hint}")
+        raise unknown_column(column, {*dataset.domains, *COMPUTED})
     return COMPUTED[column](dataset)
+
+
+def unknown_column(column: str, available: Iterable[str]) -> ValueError:
+    """The error for a column that there is none of; it names the available ones and the nearest."""
+    nearest = difflib.get_close_matches(column, list(available), n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return ValueError(f"unknown domain column {column!r}; available: {', '.join(sorted(available))}{hint}")
 
 
 def domain_labels(dataset: Dataset, column: str) -> np.ndarray:

@@ -10,8 +10,10 @@ import jax
 import numpy as np
 
 from matjax.config import spec
-from matjax.data.domains import UNKNOWN, contains, domain_labels, domain_values, element_counts
-from matjax.data.elements import SYMBOLS, number
+from matjax.data.apart import kept_apart
+from matjax.data.domains import domain_values
+from matjax.data.elements import number
+from matjax.data.memberships import memberships
 from matjax.data.split import Sizes, cut
 from matjax.keys import child, generator
 from matjax.types import Dataset, Split
@@ -64,11 +66,16 @@ class Random:
 class LeaveOut:
     """One domain of a column is held out at a time, or everything above a number.
 
+    Of `elements`, `periodic_groups` and `periods` a crystal has several: what is held out then is in no crystal that a
+    learner sees.
+
     Attributes:
-      column: Domain column, computed or of the data's own (`matjax.data.domains`).
+      column: Domain column, computed or of the data's own (`matjax.data.memberships`).
       only: Domains to hold out, one split each; None takes every one that is large enough.
       above: For columns of numbers: train where the value is at most this, test above it.
       min_size: Fewest crystals in a domain that is held out, and outside it.
+      apart: A column such as `composition` that the two sides must not share: crystals inside with a value that occurs
+        outside take no part.
       sizes: How large the parts are; None for the sizes of the run, or `Sizes()`.
     """
 
@@ -76,6 +83,7 @@ class LeaveOut:
     only: str | tuple[str, ...] | None = None
     above: float | None = None
     min_size: int = 50
+    apart: str | None = None
     sizes: Sizes | None = None
 
     def __post_init__(self) -> None:
@@ -93,9 +101,10 @@ class LeaveOut:
         if self.above is not None:
             groups = {f"{self.column} > {self.above:g}": self._rows_above(dataset)}
         else:
-            labels = domain_labels(dataset, self.column)
-            known = np.flatnonzero(labels != UNKNOWN)
-            groups = {str(d): (known[labels[known] != d], known[labels[known] == d]) for d in np.unique(labels[known])}
+            belongs = memberships(dataset, self.column)
+            known = np.any([*belongs.values()], axis=0) if belongs else np.zeros(len(dataset), bool)
+            groups = {domain: (np.flatnonzero(known & ~of), np.flatnonzero(of)) for domain, of in belongs.items()}
+        groups = {domain: (kept_apart(dataset, i, o, self.apart), o) for domain, (i, o) in groups.items()}
         named = tuple(groups) if self.above is not None else _named(self.only)
         for domain in _chosen(name, {d: (len(i), len(o)) for d, (i, o) in groups.items()}, named, self.min_size):
             inside, outside = groups[domain]
@@ -141,11 +150,10 @@ class LeaveElementOut:
         Raises:
           ValueError: If an element is in too few crystals.
         """
-        n_with = (element_counts(dataset) > 0).sum(0)
-        counts = {SYMBOLS[z]: (len(dataset) - int(n_with[z]), int(n_with[z])) for z in np.flatnonzero(n_with)}
+        belongs = memberships(dataset, "elements")
+        counts = {symbol: (int((~has).sum()), int(has.sum())) for symbol, has in belongs.items()}
         for symbol in _chosen("leave_element_out", counts, _named(self.elements), self.min_size):
-            has = contains(dataset, symbol)
-            inside, outside = np.flatnonzero(~has), np.flatnonzero(has)
+            inside, outside = np.flatnonzero(~belongs[symbol]), np.flatnonzero(belongs[symbol])
             yield cut(dataset, inside, outside, shift="leave_element_out", domain=symbol, sizes=self.sizes or Sizes(), key=key)
 
     def describe(self) -> str:
@@ -191,6 +199,8 @@ class PropertyTail:
         if self.label == "energy":
             values = values / np.array([len(crystal) for crystal in dataset.crystals])
         known = np.flatnonzero(np.isfinite(values))
+        if not len(known):
+            raise ValueError(f"label {self.label!r} is NaN for all {len(values)} crystals; a tail needs numbers")
         order = known[np.argsort(values[known], kind="stable")]
         order = order if self.side == "high" else order[::-1]
         n = len(order) - round(self.fraction * len(order))

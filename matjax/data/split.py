@@ -73,6 +73,8 @@ def cut(dataset: Dataset, inside: np.ndarray, outside: np.ndarray, *, shift: str
     held = [_count(asked, len(inside)) for asked in (sizes.test_inside, sizes.calibration, sizes.validation)]
     n_target = _count(sizes.target, len(outside))
     where = f"{shift} with {domain!r} held out"
+    if len(outside) < 2:
+        raise ValueError(f"{where} has {len(outside)} crystals outside; one error is no measurement, so hold out two or more (min_size)")
     if sum(held) >= len(inside):
         parts = dict(zip(("test_inside", "calibration", "validation"), held, strict=True))
         raise ValueError(f"{where} leaves {len(inside)} crystals inside, none for training after {parts}; ask for smaller parts")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -17,18 +19,21 @@ def clean(outcome: Outcome) -> Outcome:
     """
     real, known = outcome.mask, outcome.mask & outcome.labelled
 
-    def keep(mask: jax.Array, x: jax.Array) -> jax.Array:
-        return jnp.where(mask.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.zeros((), x.dtype))
+    def keep(mask: jax.Array, x: Any) -> Any:
+        return None if x is None else jnp.where(mask.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.zeros((), x.dtype))
 
     return Outcome(
         loss=keep(known, outcome.loss),
         features=keep(real, outcome.features),
-        log_variance=None if outcome.log_variance is None else keep(real, outcome.log_variance),
+        log_variance=keep(real, outcome.log_variance),
         error=keep(known, outcome.error),
         domain=keep(real, outcome.domain),
         weight=keep(real, outcome.weight),
         labelled=known,
         mask=real,
+        prediction=keep(real, outcome.prediction),
+        slope=keep(known, outcome.slope),
+        inputs=keep(real, outcome.inputs),
     )
 
 
@@ -69,3 +74,29 @@ def standardise(features: jax.Array, weight: jax.Array) -> jax.Array:
     centred = features - weighted_mean(features, weight)[None, :]
     variance = weighted_mean(centred**2, weight)
     return centred / jnp.sqrt(variance_floor(variance))[None, :]
+
+
+def mean_over_pairs(values: jax.Array, present: jax.Array) -> jax.Array:
+    """Mean of |a_i - a_j|^2 over all pairs of present domains, for values [n_domain, k]: 2/(P - 1) sum |a_i - mean|^2."""
+    n = present.sum()
+    centred = values - ((present[:, None] * values).sum(0) / jnp.maximum(n, 1))[None, :]
+    return 2 * (present[:, None] * centred**2).sum() / jnp.maximum(n - 1, 1)
+
+
+def shares(outcome: Outcome, n_domain: int) -> tuple[jax.Array, jax.Array]:
+    """Each crystal's share in its domain's means [n_graph], and the crystals with weight per domain [n_domain]."""
+    weight, domain = outcome.weight, outcome.domain
+    total = jax.ops.segment_sum(weight, domain, n_domain)[domain]
+    share = jnp.where(weight > 0, weight / jnp.where(weight > 0, total, 1.0), 0.0)
+    return share, jax.ops.segment_sum((weight > 0).astype(weight.dtype), domain, n_domain)
+
+
+def second_moments(values: jax.Array, share: jax.Array, domain: jax.Array, n_domain: int) -> jax.Array:
+    """Sum of share x x^T over the crystals of each domain [n_domain, k, k], for values [n_graph, k] and shares [n_graph]."""
+    member = share[:, None] * jax.nn.one_hot(domain, n_domain)
+    return jnp.einsum("gd,gi,gj->dij", member, values, values, precision="highest")
+
+
+def with_constant(features: jax.Array) -> jax.Array:
+    """Features [n_graph, n_feature] with a column of ones in front, through which second moments also hold the mean."""
+    return jnp.concatenate([jnp.ones_like(features[:, :1]), features], 1)

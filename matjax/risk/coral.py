@@ -8,16 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from matjax.config import spec
-from matjax.risk.batch import domain_means, standardise
+from matjax.risk.batch import domain_means, mean_over_pairs, second_moments, shares, standardise
 from matjax.risk.protocol import Metrics, RiskShape, check_range
 from matjax.types import Outcome
-
-
-def _mean_over_pairs(values: jax.Array, present: jax.Array) -> jax.Array:
-    """Mean of |a_i - a_j|^2 over all pairs of present domains, for values [n_domain, k]: 2/(P - 1) sum |a_i - mean|^2."""
-    n = present.sum()
-    centred = values - ((present[:, None] * values).sum(0) / jnp.maximum(n, 1))[None, :]
-    return 2 * (present[:, None] * centred**2).sum() / jnp.maximum(n - 1, 1)
 
 
 @spec
@@ -56,18 +49,13 @@ class Coral:
     def apply(self, params: tuple, memory: dict[str, jax.Array], outcome: Outcome) -> tuple[jax.Array, dict[str, jax.Array], Metrics]:
         """(penalty, memory, distances between means and between covariances)."""
         domain, weight, n_domain, n_feature = outcome.domain, outcome.weight, len(memory["count"]), outcome.features.shape[-1]
-        count = jax.ops.segment_sum((weight > 0).astype(weight.dtype), domain, n_domain)
-        features = standardise(outcome.features, weight)
+        features, (share, count) = standardise(outcome.features, weight), shares(outcome, n_domain)
         means, _ = domain_means(features, weight, domain, n_domain)
         centred = features - means[domain]
-        # Share of each crystal in its domain's covariance; 1 - sum of squared shares is the n/(n - 1) correction.
-        share = weight / jnp.where(weight > 0, jax.ops.segment_sum(weight, domain, n_domain)[domain], 1.0)
-        freedom = 1 - jax.ops.segment_sum(share**2, domain, n_domain)
-        share = share / jnp.where(count > 1, freedom, 1.0)[domain]
-        member = share[:, None] * jax.nn.one_hot(domain, n_domain)
-        covariances = jnp.einsum("gd,gi,gj->dij", member, centred, centred, precision="highest")
+        freedom = 1 - jax.ops.segment_sum(share**2, domain, n_domain)  # the n/(n - 1) correction
+        covariances = second_moments(centred, share / jnp.where(count > 1, freedom, 1.0)[domain], domain, n_domain)
         present = (count > 1).astype(weight.dtype)
-        by_covariance = _mean_over_pairs(covariances.reshape(n_domain, -1), present) / (4 * n_feature**2)
-        by_mean = _mean_over_pairs(means, present) / n_feature
+        by_covariance = mean_over_pairs(covariances.reshape(n_domain, -1), present) / (4 * n_feature**2)
+        by_mean = mean_over_pairs(means, present) / n_feature
         value = self.strength * (by_covariance + self.mean * by_mean)
         return value, {"count": memory["count"] + count}, {"covariance_distance": by_covariance, "mean_distance": by_mean}

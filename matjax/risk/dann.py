@@ -8,19 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from matjax.config import spec
-from matjax.keys import child
 from matjax.risk.batch import domain_means, standardise
+from matjax.risk.discriminator import discriminate, init_discriminator, ramp
 from matjax.risk.protocol import Metrics, RiskShape, check_range
 from matjax.risk.reversal import reverse
 from matjax.types import Outcome
-
-
-def _dense(key: jax.Array, n_in: int, n_out: int) -> dict[str, jax.Array]:
-    return {"kernel": jax.random.normal(key, (n_in, n_out)) / n_in**0.5, "bias": jnp.zeros(n_out)}
-
-
-def _affine(layer: dict[str, jax.Array], x: jax.Array) -> jax.Array:
-    return jnp.matmul(x, layer["kernel"]) + layer["bias"][None, :]
 
 
 @spec
@@ -54,16 +46,12 @@ class DANN:
 
     def init(self, key: jax.Array, shape: RiskShape) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         """Params: the discriminator; memory: the step."""
-        first = _dense(child(key, "hidden"), shape.n_feature, self.hidden)
-        return {"hidden": first, "output": _dense(child(key, "output"), self.hidden, shape.n_domain)}, {"step": jnp.zeros(())}
+        return init_discriminator(key, shape.n_feature, self.hidden, shape.n_domain), {"step": jnp.zeros(())}
 
     def apply(self, params: Any, memory: dict[str, jax.Array], outcome: Outcome) -> tuple[jax.Array, dict[str, jax.Array], Metrics]:
         """(cross-entropy of the discriminator, memory, its balanced accuracy)."""
-        ramp = jnp.tanh(5 * memory["step"] / self.warmup)  # = 2 / (1 + exp(-10 p)) - 1
-        features = reverse(standardise(outcome.features, outcome.weight), self.strength * ramp)
-        logits = _affine(params["output"], jax.nn.relu(_affine(params["hidden"], features)))
-        entropy = -jnp.take_along_axis(jax.nn.log_softmax(logits), outcome.domain[:, None], axis=1)[:, 0]
-        right = (logits.argmax(1) == outcome.domain).astype(entropy.dtype)
-        per_domain, present = domain_means(jnp.stack([entropy, right], 1), outcome.weight, outcome.domain, logits.shape[-1])
+        features = reverse(standardise(outcome.features, outcome.weight), self.strength * ramp(memory["step"], self.warmup))
+        found = jnp.stack(discriminate(params, features, outcome.domain), 1)
+        per_domain, present = domain_means(found, outcome.weight, outcome.domain, params["output"]["bias"].shape[-1])
         value, accuracy = per_domain.sum(0) / jnp.maximum(present.sum(), 1)
         return value, {"step": memory["step"] + 1}, {"cross_entropy": value, "accuracy": accuracy}

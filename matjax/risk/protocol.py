@@ -20,11 +20,13 @@ class RiskShape:
       n_domain: Number of domains; `Outcome.domain` lies in [0, n_domain). Unlabelled target crystals are one of them.
       n_feature: Width of `Outcome.features`.
       sizes: Labelled training crystals per domain [n_domain], where known. Needed only by `GroupDRO(size_adjustment > 0)`.
+      n_input: Width of `Outcome.inputs`, 0 where a batch has none.
     """
 
     n_domain: int
     n_feature: int
     sizes: tuple[int, ...] | None = None
+    n_input: int = 0
 
     def __post_init__(self) -> None:
         """Refuses sizes that do not fit the domains."""

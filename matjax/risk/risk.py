@@ -11,13 +11,18 @@ from matjax.config import kind_of, spec
 from matjax.keys import child
 from matjax.risk.balance import Balance
 from matjax.risk.batch import clean
+from matjax.risk.conditional_dann import ConditionalDANN
 from matjax.risk.coral import Coral
 from matjax.risk.cvar import CVaR
 from matjax.risk.dann import DANN
+from matjax.risk.dare_gram import DareGram
 from matjax.risk.erm import ERM
 from matjax.risk.group_dro import GroupDRO
+from matjax.risk.irm import IRM
 from matjax.risk.low_density import LowDensity
+from matjax.risk.mmd import MMD
 from matjax.risk.protocol import Base, Metrics, Penalty, RiskShape, Weights
+from matjax.risk.rsd import RSD
 from matjax.risk.vrex import VREx
 from matjax.risk.weights import Importance
 from matjax.types import Outcome
@@ -42,9 +47,9 @@ class Risk:
       Risk(base=VREx(beta=10.0), weights=None, penalties=(Coral(strength=0.1, mean=1.0),))
     """
 
-    base: ERM | GroupDRO | VREx | CVaR | Base = ERM()
+    base: ERM | GroupDRO | VREx | IRM | CVaR | Base = ERM()
     weights: Importance | Balance | Weights | None = None
-    penalties: tuple[Coral | DANN | LowDensity | Penalty, ...] = ()
+    penalties: tuple[Coral | MMD | DANN | ConditionalDANN | RSD | DareGram | LowDensity | Penalty, ...] = ()
 
     def __add__(self, penalty: Penalty) -> Risk:
         """The risk with one more penalty.
@@ -60,6 +65,11 @@ class Risk:
     def uses_target(self) -> bool:
         """Whether a penalty looks at target crystals when a batch has any (information level L1)."""
         return any(getattr(p, "uses_target", False) for p in self.penalties)
+
+    @property
+    def uses_slope(self) -> bool:
+        """Whether a part looks at `Outcome.slope`, which is not worked out for the others."""
+        return any(getattr(part, "uses_slope", False) for part in (self.base, *self.penalties))
 
     def init(self, key: jax.Array, shape: RiskShape) -> tuple[dict[str, Any], dict[str, Any]]:
         """Fresh (params, memory), each with an entry for base, weights and penalties."""

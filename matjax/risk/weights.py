@@ -16,7 +16,7 @@ class Importance:
     """Tempers, clips and normalises the density ratios that stand in `Outcome.weight`.
 
     For labelled crystals w <- min(w^power, clip), divided by its mean over the batch; other crystals keep their weight.
-    The ratios come from `matjax.risk.density_ratio` and are packed with the crystals (`Globals.weight`), with mean one over
+    The ratios come from `relative_ratio` and its like and are packed with the crystals (`Globals.weight`), with mean one over
     the training set. In networks that can fit every label the effect fades as training goes on (Byrd & Lipton 2019):
     use it with early stopping or weight decay, and read `effective_share`, the effective sample size (sum w)^2 / sum w^2
     as a share of the batch.

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from matjax.keys import generator
+from matjax.uncertainty import scores
 
 
 def mae(error: np.ndarray) -> float:
@@ -83,6 +84,29 @@ def bootstrap_ratio(
     return centre, float(np.exp(found.confidence_interval.low)), float(np.exp(found.confidence_interval.high))
 
 
+def selection_shift(error: np.ndarray, mean: np.ndarray, *, share: float = 0.1, lowest: bool = True) -> float | None:
+    """Error on the crystals that the model itself would pick, over its error on all: the optimiser's curse.
+
+    Picking the most favourable predictions picks the errors that make them so; above 1 a screening is worse than the mean
+    absolute error says.
+
+    Args:
+      error: Signed errors [n].
+      mean: Predictions [n].
+      share: Share that is picked.
+      lowest: Whether low predictions are picked, as for energies; high ones otherwise.
+
+    Returns:
+      The ratio of mean absolute errors; None for fewer than three picks or where no prediction errs.
+    """
+    error, mean = _pair(error, mean)
+    n = round(share * len(error))
+    if n < 3 or not np.any(error):
+        return None
+    picked = np.argsort(mean if lowest else -mean, kind="stable")[:n]
+    return mae(error[picked]) / mae(error)
+
+
 def coverage(error: np.ndarray, half_width: np.ndarray) -> float:
     """Share of crystals whose target lies in the interval, |error| <= half_width; an infinite one counts as covering."""
     error, half_width = _pair(error, half_width)
@@ -94,6 +118,18 @@ def width(half_width: np.ndarray) -> float | None:
     finite = np.asarray(half_width, np.float64)
     finite = finite[np.isfinite(finite)]
     return float(2 * finite.mean()) if len(finite) else None
+
+
+def interval_score(error: np.ndarray, half_width: np.ndarray, level: float) -> float | None:
+    """Mean width of the intervals plus 2 / (1 - level) times what misses them: lower is better, in the label's unit.
+
+    Width and coverage in one number, least for the true quantiles. None where an interval is infinite.
+
+    Source:
+      Gneiting & Raftery (2007), Strictly proper scoring rules, eq. 43.
+    """
+    error, half_width = _pair(error, half_width)
+    return scores.interval_score(error, half_width, level) if np.isfinite(half_width).all() else None
 
 
 def auroc(score: np.ndarray, positive: np.ndarray) -> float | None:

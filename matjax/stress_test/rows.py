@@ -9,6 +9,7 @@ import numpy as np
 
 from matjax.stress_test import metrics
 from matjax.types import Dataset, Prediction
+from matjax.uncertainty.scores import gaussian_crps, gaussian_nll, miscalibration_area
 from matjax.uncertainty.trust import Judgement
 
 
@@ -36,8 +37,8 @@ class Part:
         return self.prediction.mean - self.target
 
 
-def metrics_row(inside: Part, outside: Part) -> dict[str, Any]:
-    """The figures of a row that follow from its two test sets."""
+def metrics_row(inside: Part, outside: Part, level: float) -> dict[str, Any]:
+    """The figures of a row that follow from its two test sets and the level of its intervals."""
     errors = np.concatenate([inside.error, outside.error])
     scores = np.concatenate([inside.judgement.score, outside.judgement.score])
     return {
@@ -48,9 +49,14 @@ def metrics_row(inside: Part, outside: Part) -> dict[str, Any]:
         "rmse_in": metrics.rmse(inside.error),
         "rmse_out": metrics.rmse(outside.error),
         "bias_out": metrics.bias(outside.error),
+        "worst_tenth_in": metrics.worst_error(inside.error),
+        "worst_tenth_out": metrics.worst_error(outside.error),
         "forces_mae_in": _forces_mae(inside),
         "forces_mae_out": _forces_mae(outside),
-        **_intervals(inside, outside),
+        **_intervals(inside, outside, level),
+        **_spread(inside, outside),
+        "selection_shift_low": metrics.selection_shift(outside.error, outside.prediction.mean),
+        "selection_shift_high": metrics.selection_shift(outside.error, outside.prediction.mean, lowest=False),
         "auroc_domain": metrics.auroc_domain(inside.judgement.score, outside.judgement.score),
         "auroc_error": metrics.auroc_error(scores, errors, inside.error),
         "aurc": metrics.aurc(errors, scores),
@@ -74,7 +80,7 @@ def _forces_mae(part: Part) -> float | None:
     return metrics.mae(error.ravel()) if len(error) else None
 
 
-def _intervals(inside: Part, outside: Part) -> dict[str, Any]:
+def _intervals(inside: Part, outside: Part, level: float) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, part in (("in", inside), ("out", outside)):
         judged = part.judgement
@@ -84,6 +90,19 @@ def _intervals(inside: Part, outside: Part) -> dict[str, Any]:
     wide = outside.judgement.half_width_outside
     row["width"] = metrics.width(outside.judgement.half_width)
     row["width_ldo"] = None if wide is None else metrics.width(wide)
+    row["interval_score_out"] = metrics.interval_score(outside.error, outside.judgement.half_width, level)
+    row["interval_score_out_ldo"] = None if wide is None else metrics.interval_score(outside.error, wide, level)
+    return row
+
+
+def _spread(inside: Part, outside: Part) -> dict[str, Any]:
+    """Scores of the recalibrated spread, read as that of a Gaussian; None where there is none."""
+    row: dict[str, Any] = {}
+    for name, part in (("in", inside), ("out", outside)):
+        std, known = part.judgement.std, bool((part.judgement.std > 0).all())
+        row[f"crps_{name}"] = gaussian_crps(part.error, std) if known else None
+        row[f"nll_{name}"] = gaussian_nll(part.error, std) if known else None
+        row[f"miscalibration_{name}"] = miscalibration_area(part.error, std) if known else None
     return row
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -12,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from matjax.data.shifts import Shift
-from matjax.data.suggest import suggest_domain
 from matjax.keys import child
 from matjax.stress_test.case import Case, make_case
+from matjax.stress_test.controls import Control
 from matjax.stress_test.job import Job, Learner, StressTest, run_job
+from matjax.stress_test.label_budget import unfolded
+from matjax.stress_test.plan import Plan, common_label, labelled, make_jobs, make_plan, plain, spread
+from matjax.stress_test.search import Candidates
 from matjax.stress_test.store import load_row, save_row
-from matjax.training.supervision import default_label, target_per_atom
-from matjax.types import Dataset, Split
-from matjax.uncertainty.conformal import n_domain_needed
+from matjax.types import Dataset
 
 Reporter = Callable[[dict[str, Any]], None]
 
@@ -33,14 +32,21 @@ class Interrupted(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Rows of plain numbers, one per shift, domain, method and seed; `missing` lists (row, reason) of what was not finished."""
+    """What a stress test found.
+
+    Attributes:
+      rows: Plain numbers, one row per shift, domain, method and seed.
+      missing: (row, reason) of what was not finished.
+      sealed: {shift: domains that the lockbox keeps}.
+    """
 
     rows: tuple[dict[str, Any], ...]
     missing: tuple[tuple[str, str], ...] = ()
+    sealed: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def stress_test(
-    learners: Learner | Mapping[str, Learner],
+    learners: Learner | Candidates | Mapping[str, Learner | Candidates],
     dataset: Dataset,
     shifts: Iterable[Shift],
     *,
@@ -48,32 +54,38 @@ def stress_test(
     run_dir: Path | str | None = None,
     workers: int | None = None,
     report: Reporter | None = None,
+    controls: Mapping[str, Control] | None = None,
+    open_lockbox: str = "",
     key: jax.Array,
 ) -> Report:
     """Trains inside some domains and tests outside.
 
     Args:
-      learners: One learner, or {method name: learner}; the first is the reference that the others are held against.
+      learners: One learner, or {method name: learner}; the first is the reference that the others are held against. `Candidates`
+        in place of a learner are searched inside the training domains of every split.
       dataset: Labelled crystals.
       shifts: Which domains are held out.
       settings: Intervals, baseline, seeds, second fits.
       run_dir: Where rows and predictions are kept; a row that is there already is not run again.
       workers: Jobs at the same time (threads); all cores by default on a CPU, one on an accelerator.
       report: Called with events: {"event": "plan" | "epoch" | "row" | "failed", ...}.
+      controls: {method name: what it is a control of}, for methods whose answer is known.
+      open_lockbox: Why sealed domains are tested too; it is written into the lockbox. Empty leaves them sealed.
       key: Randomness of splits and fits.
 
     Returns:
       The report. Rows of a method that failed are in `missing`, with the reason.
+
+    Raises:
+      ValueError: If a split cannot be measured, a sealed domain is asked for by name, or methods learn different labels.
     """
     settings, run_dir = settings or StressTest(), None if run_dir is None else Path(run_dir)
     methods = dict(learners) if isinstance(learners, Mapping) else {"learner": learners}
     tell = report or (lambda event: None)
     label = common_label(methods, dataset)
     dataset = labelled(dataset, label)
-    splits = [split for shift in shifts for split in shift(dataset, child(key, "splits"))]
-    for split in splits:
-        check_calibration(split, settings)
-    jobs = _jobs(splits, methods, label, settings)
+    plan = make_plan(dataset, shifts, label, settings, open_lockbox, key)
+    jobs = make_jobs(plan.splits, methods, label, settings)
     done = {job.name: row for job in jobs if run_dir is not None and (row := load_row(run_dir, job)) is not None}
     todo = [job for job in jobs if job.name not in done]
     tell(
@@ -82,52 +94,15 @@ def stress_test(
             "jobs": [job.name for job in jobs],
             "done": len(done),
             "fits": sum(j.n_fit for j in todo),
-            "splits": [(s.shift, s.domain) for s in splits],
+            "splits": [(s.shift, s.domain) for s in plan.splits],
+            "sealed": dict(plan.sealed),
         }
     )
-    run = _Run(settings, run_dir, key, tell)
+    run = _Run(settings, run_dir, key, tell, dict(controls or {}), plan)
     found, missing = run.all(todo, workers or default_workers(len(todo)))
     done |= found
-    return Report(tuple(done[job.name] for job in jobs if job.name in done), tuple(missing))
-
-
-def labelled(dataset: Dataset, label: str) -> Dataset:
-    """The crystals whose label is known: only they can be trained on or tested.
-
-    Raises:
-      ValueError: If there is none.
-    """
-    known = np.isfinite(target_per_atom(dataset, label))
-    if not known.any():
-        raise ValueError(f"label {label!r} is absent (NaN) on all {len(dataset)} crystals")
-    return dataset if known.all() else dataset.select(known)
-
-
-def common_label(methods: Mapping[str, Learner], dataset: Dataset) -> str:
-    """The label that all methods learn.
-
-    Raises:
-      ValueError: If they learn different ones.
-    """
-    labels = {getattr(learner, "label", "") or default_label(dataset) for learner in methods.values()}
-    if len(labels) != 1:
-        raise ValueError(f"the methods learn different labels ({', '.join(sorted(labels))}); a comparison needs one")
-    return labels.pop()
-
-
-def check_calibration(split: Split, settings: StressTest) -> None:
-    """Refuses a split whose calibration set is too small, before anything is trained.
-
-    Raises:
-      ValueError: If intervals at the level or a flag of the share cannot be calibrated.
-    """
-    trust, n = settings.trust, len(split.calibration)
-    needed = max(n_domain_needed(trust.level), math.ceil(1 / trust.share - 1e-9) - 1)
-    if n < needed:
-        raise ValueError(
-            f"{split.shift} with {split.domain!r} held out leaves {n} calibration crystals; {trust.level:.0%} intervals and a flag "
-            f"of {trust.share:.0%} need {needed}. Raise sizes.calibration"
-        )
+    rows = [row for job in jobs if job.name in done for row in unfolded(done[job.name])]
+    return Report(tuple(rows), tuple(missing), dict(plan.sealed))
 
 
 def default_workers(n_job: int) -> int:
@@ -139,8 +114,11 @@ def default_workers(n_job: int) -> int:
 class _Run:
     """Workers, shared cases, and a way to stop them."""
 
-    def __init__(self, settings: StressTest, run_dir: Path | None, key: jax.Array, tell: Reporter) -> None:
+    def __init__(
+        self, settings: StressTest, run_dir: Path | None, key: jax.Array, tell: Reporter, controls: Mapping[str, Control], plan: Plan
+    ) -> None:
         self.settings, self.run_dir, self.key, self.tell = settings, run_dir, key, tell
+        self.controls, self.plan = controls, plan
         self.stop = threading.Event()
         self.cases: dict[int, Case | ValueError] = {}
         self.locks: dict[int, threading.Lock] = {}
@@ -151,7 +129,7 @@ class _Run:
         missing: list[tuple[str, str]] = []
         self.locks = {job.case: threading.Lock() for job in jobs}
         pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="stress-test")
-        waiting: dict[Future[dict[str, Any]], Job] = {pool.submit(self.one, job): job for job in _spread(jobs, workers)}
+        waiting: dict[Future[dict[str, Any]], Job] = {pool.submit(self.one, job): job for job in spread(jobs, workers)}
         try:
             while waiting:
                 finished, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -185,20 +163,28 @@ class _Run:
         case = self._case(job)
         key = child(self.key, job.split.shift, job.split.domain, "seed", job.seed)
         row, arrays = run_job(job, case, self.settings, key, epoch)
-        certificate = {k: v for k, v in dataclasses.asdict(case.certificate).items() if k not in row}
-        taught = job.split.train.metadata
-        row |= certificate | {
-            "baseline": type(self.settings.baseline).__name__,
-            "second_baseline": type(self.settings.second_baseline).__name__,
-            "information": "L1" if getattr(job.learner, "use_target", False) else "L0",
-            "selection": "train-domain validation",
-            "label": case.label,
-            "unit": "eV/atom" if case.label == "energy" else taught.units.get(case.label, "unknown"),
-        }
+        row = {**row, **self._context(job, case, row)}
         if self.run_dir is not None:
             row["predictions"] = f"predictions/{job.name}.npz"
             save_row(self.run_dir, job, row, arrays)
         return row
+
+    def _context(self, job: Job, case: Case, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What a row says beside the figures of its fit."""
+        control, box, split = self.controls.get(job.method), self.plan.lockbox, job.split
+        certificate = {k: v for k, v in dataclasses.asdict(case.certificate).items() if k not in row}
+        return certificate | {
+            "same_composition": case.same_composition,
+            "duplicates": len(case.duplicates),
+            "baseline": type(self.settings.baseline).__name__,
+            "second_baseline": type(self.settings.second_baseline).__name__,
+            "information": "L1" if getattr(plain(job.learner), "use_target", False) else "L0",
+            "control": control and control.kind,
+            "control_of": control and control.of,
+            "lockbox": None if box is None else box.sealed(split.shift, split.domain),
+            "label": case.label,
+            "unit": "eV/atom" if case.label == "energy" else split.train.metadata.units.get(case.label, "unknown"),
+        }
 
     def _case(self, job: Job) -> Case:
         """What all methods share on the job's split, made once; a failure is the failure of every job on it."""
@@ -212,51 +198,3 @@ class _Run:
         if isinstance(case, ValueError):
             raise case
         return case
-
-
-def _jobs(splits: list[Split], methods: Mapping[str, Learner], label: str, settings: StressTest) -> list[Job]:
-    """All jobs, in the order of the report.
-
-    Raises:
-      ValueError: If two have the same name: two shifts that hold out the same domain under the same name.
-    """
-    jobs = [
-        Job(
-            case=i,
-            split=split,
-            method=name,
-            learner=learner,
-            seed=seed,
-            label=label,
-            matched=place < settings.matched and split.shift != "random",
-            leave_domain_out=place < settings.leave_domain_out,
-            column=_dealt_column(split, learner),
-        )
-        for i, split in enumerate(splits)
-        for place, (name, learner) in enumerate(methods.items())
-        for seed in range(settings.seeds)
-    ]
-    names = [job.name for job in jobs]
-    if len(set(names)) < len(names):
-        twice = next(job for job in jobs if names.count(job.name) > 1)
-        raise ValueError(f"shift {twice.split.shift!r} with {twice.split.domain!r} held out occurs twice; name every shift once")
-    return jobs
-
-
-def _dealt_column(split: Split, learner: Learner) -> str:
-    """Domains of the kind that was held out; the learner's own where the shift names none."""
-    if split.shift == "leave_element_out":
-        return "elements"
-    if split.shift.startswith("leave_out("):
-        return split.shift.removeprefix("leave_out(").removesuffix(")")
-    return getattr(learner, "domain", "") or suggest_domain(split.train)
-
-
-def _spread(jobs: list[Job], workers: int) -> list[Job]:
-    """Longest first; among the first, different methods, so that workers do not compile the same program twice."""
-    order = sorted(jobs, key=lambda job: -job.n_fit)
-    first: list[Job] = []
-    for job in order:
-        if len(first) < workers and job.method not in {f.method for f in first}:
-            first.append(job)
-    return first + [job for job in order if job not in first]

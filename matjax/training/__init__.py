@@ -2,6 +2,8 @@
 
 from matjax.training.checkpoint import describe_model, load_model, save_model
 from matjax.training.epoch import Saving
+from matjax.training.head_learner import HeadLearner
+from matjax.training.head_network import HeadNetwork, Pace
 from matjax.training.learner import GraphLearner
 from matjax.training.loss import Loss
 from matjax.training.new_elements import add_elements
@@ -19,6 +21,9 @@ __all__ = [
     "Cosine",
     "Exponential",
     "GraphLearner",
+    "HeadLearner",
+    "HeadNetwork",
+    "Pace",
     "GraphPredictor",
     "Linear",
     "Loss",

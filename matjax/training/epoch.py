@@ -106,7 +106,9 @@ class Run:
     def _updates(self, epoch: int, position: int) -> Iterator[Graph]:
         """The graphs of an epoch's updates, always in the same order, from one of them on."""
         task, start = self.task, position * self.plan.accumulate
-        batches = epoch_batches(task.train, task.shape, epoch, start, cutoff=self.model.cutoff, key=self.key)
+        # Batches that are added up may be dealt anew together: then every process reads all of them.
+        read = self.place.read if self.plan.accumulate == 1 else None
+        batches = epoch_batches(task.train, task.shape, epoch, start, cutoff=self.model.cutoff, key=self.key, read=read)
         return grouped(batches, self.plan.accumulate)
 
     def _update(self, members: Member, graph: Graph) -> tuple[Member, dict[str, jax.Array]]:

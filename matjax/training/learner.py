@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,10 @@ from matjax.data.suggest import suggest_domain
 from matjax.graph import CachedGraphs, Shape, cached_graphs, pack, shape_for, sizes_of, to_graph
 from matjax.graph import plan as batch_plan
 from matjax.keys import child
-from matjax.nn import Equivariant, Model
+from matjax.nn import Equivariant, GeometryTensor, Model
 from matjax.nn.layout import planned, unplanned
 from matjax.nn.sharing import count, repeated
-from matjax.risk import Risk, RiskShape
+from matjax.risk import Adversarial, Risk, RiskShape
 from matjax.thermo import References, fit_references
 from matjax.training.epoch import Saving
 from matjax.training.fit import Reporter, Task, fit
@@ -31,7 +32,7 @@ from matjax.training.mesh import mesh_of
 from matjax.training.optimizer import AdamW, Muon
 from matjax.training.predictor import GraphPredictor
 from matjax.training.step import Plan, init_members
-from matjax.training.supervision import default_label, supervision, target_per_atom
+from matjax.training.supervision import Supervision, default_label, supervision, target_per_atom
 from matjax.types import Dataset, Visible
 
 
@@ -62,11 +63,12 @@ class GraphLearner:
       accumulate: Batches that make one update, as if they were one batch; needs a risk that is a mean over crystals.
       choose_by: Validation error that chooses the epoch: "mean" over all crystals, that of the "worst_domain", "mean_of_domains".
       matmul: Precision of matrix products in training: "default" (the platform's), "float32", "tensorfloat32" or "bfloat16".
+      augment: Adversarial deformation of the crystals of a batch, or None.
       graph_cache: Folder that keeps the neighbours of the crystals from one run to the next and feeds training from disk, for sets that
         do not fit memory; empty for memory. No result depends on it, but a fit is resumed with the choice it began with.
     """
 
-    model: Equivariant = dataclasses.field(default_factory=Equivariant)
+    model: Equivariant | GeometryTensor = dataclasses.field(default_factory=Equivariant)
     loss: Loss = dataclasses.field(default_factory=Loss)
     risk: Risk = dataclasses.field(default_factory=Risk)
     optimizer: AdamW | Muon = dataclasses.field(default_factory=Muon)
@@ -87,6 +89,7 @@ class GraphLearner:
     accumulate: int = 1
     choose_by: str = "mean"
     matmul: str = "default"
+    augment: Adversarial | None = None
     graph_cache: str = ""
 
     def __call__(self, visible: Visible, key: jax.Array) -> GraphPredictor:
@@ -124,38 +127,16 @@ class GraphLearner:
         if start is not None:
             self._check_start(start)
             start = dataclasses.replace(start, params=repeated(start.params, self.members))
-        heads = heads_of(self.model)
-        label = self.label or default_label(visible.train, tuple(h.name for h in heads))
-        if start is None:
-            check_heads(visible.train, heads, label)
-        heads = trained_heads(visible.train, heads)
-        if not label and not heads:
-            raise ValueError("nothing to learn: the data have neither a label nor a labelled head")
-        taught = supervision(visible.train, label, tuple(h.name for h in heads))
-        if start is not None:
-            taught = continued(start, taught, visible.train)
-        column = self.domain or suggest_domain(visible.train)
-        references = self._references(visible.train, label) if start is None else start.references
-        names = domain_names(domain_labels(visible.train, column))
-        labelling = Labelling(label, references, column, names, self.model, heads, self.fidelity, self.charge, self.graph_cache)
+        label, taught = self._taught(visible.train, start)
+        labelling = self._labelling(visible.train, label, start)
         train, validation = self._train_graphs(labelling, visible, held_from), labelling.graphs(visible.validation)
-        sizes = sizes_of(train)
-        degree = sizes[:, 1].sum() / sizes[:, 0].sum()
-        if degree == 0:
-            raise ValueError(f"cutoff {self.model.cutoff} Å leaves every atom of the training set without a neighbour; raise model.cutoff")
-        every = np.concatenate([sizes, sizes_of(validation)])
-        shape = Shape(*self.shape) if self.shape else shape_for(every, self.batch_size)
-        constants = {"average_degree": jnp.float32(degree), "scale": jnp.float32(_scale(train))}
-        constants |= head_constants(visible.train, heads_of(self.model))
-        if start is not None:
-            need = shape_for(every, 1)
-            shape = start.shape if start.shape.n_node >= need.n_node and start.shape.n_edge >= need.n_edge else shape
-            constants = {name: start.constants.get(name, value) for name, value in constants.items()}
+        every = np.concatenate([sizes_of(train), sizes_of(validation)])
+        constants, shape = self._constants(visible.train, train, start), self._shape(every, start)
         model = planned(self.model, every, shape) if mesh is None else unplanned(self.model, int(every[:, 0].max()))
         derivatives = tuple(d for d in ("forces", "stress") if d in taught.has)
         own = None
         if held_from is not None and label:  # a member's references must not know the domains that are held from it
-            own = self._own_references(visible.train, label, references, held_from)
+            own = self._own_references(visible.train, label, labelling.references, held_from)
         task = Task(
             train=train,
             validation=validation,
@@ -172,7 +153,7 @@ class GraphLearner:
             matmul=self.matmul,
         )
         params, history = self._train(task, model, own, start, key, run_dir, report, saving)
-        return GraphPredictor(model, params, constants, references, taught, shape, history, own)
+        return GraphPredictor(model, params, constants, labelling.references, taught, shape, history, own)
 
     def shape_for(self, dataset: Dataset) -> GraphLearner:
         """The same learner with its batch shape fixed for this data set, so that every split of it shares one program."""
@@ -180,6 +161,44 @@ class GraphLearner:
         cached = cached_graphs(crystals, cutoff, self.graph_cache) if self.graph_cache else None
         graphs = [to_graph(c, cutoff=cutoff) for c in crystals] if cached is None else cached
         return dataclasses.replace(self, shape=tuple(shape_for(graphs, self.batch_size)))
+
+    def _taught(self, train: Dataset, start: GraphPredictor | None) -> tuple[str, Supervision]:
+        """The label of the energy, empty if there is none, and all that the data teach."""
+        heads = heads_of(self.model)
+        names = tuple(h.name for h in heads)
+        label = self.label or default_label(train, names)
+        if start is None:
+            check_heads(train, heads, label)
+        if not label and not trained_heads(train, heads):
+            raise ValueError("nothing to learn: the data have neither a label nor a labelled head")
+        taught = supervision(train, label, tuple(h.name for h in trained_heads(train, heads)))
+        return label, taught if start is None else continued(start, taught, train)
+
+    def _labelling(self, train: Dataset, label: str, start: GraphPredictor | None) -> Labelling:
+        """How crystals become labelled graphs."""
+        column = self.domain or suggest_domain(train)
+        references = self._references(train, label) if start is None else start.references
+        names = domain_names(domain_labels(train, column))
+        heads = trained_heads(train, heads_of(self.model))
+        return Labelling(label, references, column, names, self.model, heads, self.fidelity, self.charge, self.graph_cache)
+
+    def _shape(self, sizes: np.ndarray, start: GraphPredictor | None) -> Shape:
+        """The shape of batches: the one that is set or was, where the crystals fit."""
+        shape = Shape(*self.shape) if self.shape else shape_for(sizes, self.batch_size)
+        if start is None:
+            return shape
+        need = shape_for(sizes, 1)
+        return start.shape if start.shape.n_node >= need.n_node and start.shape.n_edge >= need.n_edge else shape
+
+    def _constants(self, dataset: Dataset, train: Graphs, start: GraphPredictor | None) -> dict[str, Any]:
+        """What the network knows of the training set beside its weights."""
+        sizes = sizes_of(train)
+        degree = sizes[:, 1].sum() / sizes[:, 0].sum()
+        if degree == 0:
+            raise ValueError(f"cutoff {self.model.cutoff} Å leaves every atom of the training set without a neighbour; raise model.cutoff")
+        constants = {"average_degree": jnp.float32(degree), "scale": jnp.float32(_scale(train))}
+        constants |= head_constants(dataset, heads_of(self.model))
+        return constants if start is None else {name: start.constants.get(name, value) for name, value in constants.items()}
 
     def _train_graphs(self, labelling: Labelling, visible: Visible, held_from: np.ndarray | None) -> Graphs:
         """Labelled graphs, and those of target crystals where the risk is shown them."""
@@ -223,7 +242,9 @@ class GraphLearner:
         first = pack([task.train[0]], task.shape, cutoff=model.cutoff)
         n_batch = sum(1 for _ in batch_plan(sizes_of(task.train), task.shape))
         n_step = float(self.n_epoch * -(-n_batch // self.accumulate))
-        plan = Plan(self.loss, self.risk, self.optimizer, n_step, self.ema, self.bootstrap, accumulate=self.accumulate)
+        plan = Plan(
+            self.loss, self.risk, self.optimizer, n_step, self.ema, self.bootstrap, accumulate=self.accumulate, augment=self.augment
+        )
         k_init, k_order = child(key, "init"), child(key, "order")
         keys = jax.random.key_data(jax.random.split(k_init, self.members))
         n_feature = jax.eval_shape(lambda g: model.apply(model.init(jax.random.key(0), g), g).features, first).shape[-1]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.scipy.stats import norm
 
 from matjax.config import spec
 from matjax.nn.head import Head
 from matjax.training.head_loss import head_loss, n_labelled
 from matjax.types import Graph, Outcome, Output
 
-SHAPES = ("huber", "mae", "mse", "nll")
+SHAPES = ("huber", "mae", "mse", "nll", "crps")
 FORCE_SHAPES = ("", "huber", "mae", "mse", "l2", "conditional_huber")
 HUBER_BINS, HUBER_FACTORS = (100.0, 200.0, 300.0), (1.0, 0.7, 0.4, 0.1)  # eV/Å; parts of delta
 
@@ -31,15 +33,17 @@ class Loss:
       energy: Weight of the energy per atom.
       forces: Weight of the mean force error; used where the data have forces.
       stress: Weight of the stress error; used where the data have stress.
-      shape: "huber" (quadratic below `delta`), "mae", "mse", or "nll" (Gaussian negative log likelihood of the energy; needs
-        a model with a variance head).
+      shape: "huber" (quadratic below `delta`), "mae", "mse", "nll" (Gaussian negative log likelihood of the energy) or "crps"
+        (continuous ranked probability score of the same Gaussian: a few large errors weigh less); the last two need a model with a
+        variance head.
       delta: Where Huber's loss turns linear, in units of scale.
       force_shape: Of the force error, where it differs from `shape` (Huber beside "nll"): "huber", "mae", "mse"; "l2" is the length
         of the error vector, which no rotation changes; "conditional_huber" is Huber's with a delta that is 0.7, 0.4 and 0.1
         of `delta` on atoms whose labelled force is above 100, 200 and 300 eV/Å, so that broken frames weigh little.
 
     Source:
-      Batatia et al. (2023), A foundation model for atomistic materials chemistry, section "conditional Huber loss".
+      Batatia et al. (2023), A foundation model for atomistic materials chemistry, section "conditional Huber loss"; Gneiting & Raftery
+      (2007), Strictly proper scoring rules, eq. 21 (CRPS).
     """
 
     energy: float = 1.0
@@ -55,7 +59,9 @@ class Loss:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"loss {name} is {getattr(self, name)!r}; allowed: {', '.join(a or repr(a) for a in allowed)}")
 
-    def outcome(self, output: Output, graph: Graph, scale: jax.Array, heads: Mapping[Head, jax.Array] = {}) -> Outcome:
+    def outcome(
+        self, output: Output, graph: Graph, scale: jax.Array, heads: Mapping[Head, jax.Array] = {}, *, slope: bool = False
+    ) -> Outcome:
         """What a risk needs to know of a batch.
 
         Args:
@@ -63,32 +69,43 @@ class Loss:
           graph: The batch with its labels.
           scale: eV per unit.
           heads: {head: label units per unit} of the model's heads.
+          slope: Also the loss's derivative by a common factor on all that the model says.
 
         Raises:
-          ValueError: If the shape is "nll" and the model has no variance head.
+          ValueError: If the shape is "nll" or "crps" and the model has no variance head.
         """
         g = graph.globals
-        loss = functools.reduce(jnp.add, self.terms(output, graph, scale, heads).values())
-        error = _energy_error(output, graph, scale)
+        total = lambda said: functools.reduce(jnp.add, self.terms(said, graph, scale, heads).values())
+        loss, by_factor = (total(output), None) if not slope else jax.jvp(total, (output,), (_answers(output),))
+        error, prediction = _energy_error(output, graph, scale), _per_atom(output.energy, graph, scale)
         labelled = g.mask & (g.has_energy + g.has_forces + g.has_stress + n_labelled(graph) > 0)
-        return Outcome(loss, output.features, output.log_variance, error, g.domain, g.weight, labelled, g.mask)
+        return Outcome(loss, output.features, output.log_variance, error, g.domain, g.weight, labelled, g.mask, prediction, by_factor)
 
     def terms(self, output: Output, graph: Graph, scale: jax.Array, heads: Mapping[Head, jax.Array] = {}) -> dict[str, jax.Array]:
         """What the loss is the sum of, weights included: energy, forces, stress, heads, each [n_graph]; arguments as for `outcome`."""
         g = graph.globals
-        terms = {"energy": self.energy * self._energy(_energy_error(output, graph, scale), output.log_variance) * g.has_energy}
+        terms = {"energy": self.energy * self.of_error(_energy_error(output, graph, scale), output.log_variance) * g.has_energy}
         if output.forces is not None:
             terms["forces"] = self.forces * self._forces(output.forces - graph.nodes.forces, graph, scale) * g.has_forces
         if output.stress is not None:
             terms["stress"] = self.stress * self._stress(output.stress - g.stress, graph, scale) * g.has_stress
         return terms | ({"heads": head_loss(output, graph, heads, self._penalty)} if heads else {})
 
-    def _energy(self, error: jax.Array, log_variance: jax.Array | None) -> jax.Array:
-        if self.shape != "nll":
+    def of_error(self, error: jax.Array, log_variance: jax.Array | None) -> jax.Array:
+        """The loss [n_graph] of an error in units of scale [n_graph]; unweighted.
+
+        Raises:
+          ValueError: If the shape is "nll" or "crps" and there is no variance.
+        """
+        if self.shape not in ("nll", "crps"):
             return self._penalty(error)
         if log_variance is None:
-            raise ValueError("loss shape 'nll' needs a model with a variance head; set model.variance = true")
+            raise ValueError(f"loss shape {self.shape!r} needs a model with a variance head; set model.variance = true")
         bounded = jnp.clip(log_variance, -8.0, 4.0)
+        if self.shape == "crps":
+            std = jnp.exp(bounded / 2)
+            z = error / std
+            return std * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / math.sqrt(math.pi))
         return 0.5 * (jnp.exp(-bounded) * error**2 + bounded)
 
     def _forces(self, error: jax.Array, graph: Graph, scale: jax.Array) -> jax.Array:
@@ -121,8 +138,17 @@ def energy_only(loss: Loss) -> Loss:
 
 def _energy_error(output: Output, graph: Graph, scale: jax.Array) -> jax.Array:
     """Error of the energy per atom in units of scale [n_graph], zero where it is not labelled."""
-    error: jax.Array = (output.energy - graph.globals.energy) / jnp.maximum(graph.n_node, 1).astype(jnp.float32) / scale
-    return jnp.where(graph.globals.has_energy > 0, error, 0.0)
+    return jnp.where(graph.globals.has_energy > 0, _per_atom(output.energy - graph.globals.energy, graph, scale), 0.0)
+
+
+def _per_atom(energy: jax.Array, graph: Graph, scale: jax.Array) -> jax.Array:
+    return energy / jnp.maximum(graph.n_node, 1).astype(jnp.float32) / scale
+
+
+def _answers(output: Output) -> Output:
+    """The output as a tangent: what it answers moves with a common factor, its variances and features do not."""
+    still = jax.tree.map(jnp.zeros_like, output)
+    return still._replace(energy=output.energy, forces=output.forces, stress=output.stress, heads=output.heads)
 
 
 def _length(vectors: jax.Array) -> jax.Array:

@@ -16,7 +16,7 @@ from matjax.nn import Model
 from matjax.nn.layout import with_room
 from matjax.training.distributed import to_host
 from matjax.training.mesh import DATA, MEMBER
-from matjax.training.shards import Shards, collect, deal, shard_shape
+from matjax.training.shards import Shards, assigned, collect, deal, shard_shape, stand_in
 from matjax.training.step import predict_step
 from matjax.types import Graph, Output
 
@@ -25,7 +25,7 @@ from matjax.types import Graph, Output
 class Placement:
     """One device or a mesh; the loop that trains is the same.
 
-    Every process holds the same members and packs the same batches; its devices get their part of them.
+    Every process holds the same members and plans the same batches; it reads the crystals of its own devices.
 
     Attributes:
       mesh: Axes (member, data), or None for the default device.
@@ -53,6 +53,17 @@ class Placement:
     def everywhere(self, tree: Any) -> Any:
         """A tree that every device needs."""
         return self._put(tree, P())
+
+    def read(self, graphs: Sequence[Graph], rows: Sequence[int]) -> list[Graph]:
+        """The graphs of a batch, with stand-ins for crystals that only other processes' devices get."""
+        if self.mesh is None or jax.process_count() == 1:
+            return [graphs[i] for i in rows]
+        sizes, here = sizes_of(graphs, rows), jax.process_index()
+        parts, _ = assigned(sizes, self.n_shard, self.shape)
+        ours = {j for j, column in enumerate(self.mesh.devices.T) if any(device.process_index == here for device in column)}
+        mine = {k for j in ours for k in parts[j]}
+        like = graphs[rows[0]]
+        return [graphs[i] if k in mine else stand_in(like, *sizes[k].tolist()) for k, i in enumerate(rows)]
 
     def batch(self, batch: Graph) -> Graph:
         """A packed batch, or a stack of them that make one update, as `train_step` takes it."""

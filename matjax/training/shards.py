@@ -60,9 +60,7 @@ def deal(batch: Graph, n_shard: int, shape: Shape, *, cutoff: float) -> Shards:
       cutoff: Of the padding edges, Å.
     """
     rows = np.flatnonzero(batch.globals.mask)
-    sizes = np.stack([batch.n_node[rows], batch.n_edge[rows]], 1)
-    while (parts := _assign(sizes, n_shard, shape)) is None:
-        shape = Shape(2 * shape.n_node, 2 * shape.n_edge, shape.n_graph)
+    parts, shape = assigned(np.stack([batch.n_node[rows], batch.n_edge[rows]], 1), n_shard, shape)
     packed = [pack([_single(batch, row) for row in (rows[part] if part else [0])], shape, cutoff=cutoff) for part in parts]
     packed = [graph if part else _blank(graph) for graph, part in zip(packed, parts, strict=True)]
     start = np.cumsum(batch.n_node) - batch.n_node
@@ -72,6 +70,31 @@ def deal(batch: Graph, n_shard: int, shape: Shape, *, cutoff: float) -> Shards:
         crystals=_filled([rows[part] for part in parts], shape.n_graph),
         atoms=_filled(atoms, shape.n_node),
     )
+
+
+def assigned(sizes: np.ndarray, n_shard: int, shape: Shape) -> tuple[list[list[int]], Shape]:
+    """Crystals of each shard of a batch by their sizes alone, and the shape that holds them: `shape`, doubled until all fit.
+
+    Args:
+      sizes: Atoms and edges of each crystal of the batch [n, 2], in its order.
+      n_shard: Number of shards.
+      shape: Room of each.
+    """
+    while (parts := _assign(sizes, n_shard, shape)) is None:
+        shape = Shape(2 * shape.n_node, 2 * shape.n_edge, shape.n_graph)
+    return parts, shape
+
+
+def stand_in(like: Graph, n_node: int, n_edge: int) -> Graph:
+    """A graph of zeros of this size, with the fields of another: for a crystal that lives on another host."""
+    rows = {"nodes": n_node, "edges": n_edge, "globals": 1}
+    zeros = lambda tree, n: jax.tree.map(lambda x: np.zeros((n, *np.shape(x)[1:]), x.dtype), tree)
+    parts = {name: zeros(getattr(like, name), n) for name, n in rows.items()}
+    parts["globals"] = parts["globals"]._replace(mask=np.ones(1, bool))  # it counts when the batch is dealt
+    if like.edges.first is not None:
+        parts["edges"] = parts["edges"]._replace(first=np.zeros(n_edge // 2, like.edges.first.dtype))
+    ends = {name: np.zeros(n_edge, getattr(like, name).dtype) for name in ("senders", "receivers")}
+    return like._replace(**parts, **ends, n_node=np.full_like(like.n_node, n_node), n_edge=np.full_like(like.n_edge, n_edge))
 
 
 def collect(output: Output, shards: Shards, like: Graph) -> Output:

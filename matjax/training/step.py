@@ -16,9 +16,10 @@ from jax.sharding import Mesh
 
 from matjax.config import spec
 from matjax.data.elements import N_ELEMENT
+from matjax.keys import child
 from matjax.nn import Model, evaluate
 from matjax.nn.sharing import over_members
-from matjax.risk import Risk, RiskShape
+from matjax.risk import Adversarial, CMixup, Risk, RiskShape
 from matjax.training.accumulate import accumulated, check_additive
 from matjax.training.head_labels import head_scales
 from matjax.training.loss import Loss
@@ -41,6 +42,7 @@ class Plan:
       bootstrap: 1.0 weighs crystals by member-specific exponential draws (Bayesian bootstrap), 0.0 by one.
       risk_learning_rate: Adam step for the risk's own parameters (a discriminator).
       accumulate: Batches that make one update; above 1 the arrays of a graph have them as a leading axis (see `accumulate`).
+      augment: What is done to a batch before an update, or None.
     """
 
     loss: Loss
@@ -51,6 +53,7 @@ class Plan:
     bootstrap: float = 0.0
     risk_learning_rate: float = 3e-3
     accumulate: int = 1
+    augment: Adversarial | CMixup | None = None
 
 
 class Member(NamedTuple):
@@ -132,7 +135,7 @@ def train_step(
             _gradient, constants=constants, graph=graph, plan=plan, model=model, derivatives=derivatives, data_axis=data_axis
         )
         gradients = jax.lax.map(slope, members, batch_size=members_per_step)
-        return jax.vmap(functools.partial(_update, plan=plan))(members, gradients), gradients.metrics
+        return jax.vmap(functools.partial(update_member, plan=plan))(members, gradients), gradients.metrics
 
     return (update if mesh is None else train_on(mesh, update))(members, constants, graph, plan)
 
@@ -162,15 +165,21 @@ class Gradient(NamedTuple):
 def _gradient(
     member: Member, *, constants: Any, graph: Graph, plan: Plan, model: Model, derivatives: tuple[str, ...], data_axis: str | None = None
 ) -> Gradient:
+    def loss_of(graph: Graph) -> jax.Array:
+        output = evaluate(model, {"params": member.params, "constants": constants}, graph)
+        return plan.loss.outcome(output, graph, constants["scale"], head_scales(model, constants)).loss
+
     def part(graph: Graph) -> tuple[Any, jax.Array, jax.Array]:
         energy = graph.globals.energy - _reference_energy(member, graph) * graph.globals.has_energy
         graph = graph._replace(globals=graph.globals._replace(weight=_weights(member, graph, plan.bootstrap), energy=energy))
+        if isinstance(plan.augment, Adversarial):
+            graph = plan.augment.apply(augment_key(member), graph, loss_of)
 
         def objective(params: Any, risk_params: Any) -> tuple[jax.Array, Any]:
             variables = {"params": stop_frozen(params, plan.optimizer.frozen), "constants": constants}
             output = evaluate(model, variables, graph, derivatives=derivatives)
             target = (output, graph, constants["scale"], head_scales(model, constants))
-            own = plan.loss.outcome(*target)
+            own = plan.loss.outcome(*target, slope=plan.risk.uses_slope)
             outcome, index = gathered((own, graph.globals.index), data_axis)
             value, memory, metrics = plan.risk.apply(risk_params, member.risk_memory, outcome)
             bad = outcome.mask & ~jnp.isfinite(outcome.loss)
@@ -190,7 +199,8 @@ def _gradient(
     return Gradient(slope, risk_slope, memory, metrics | terms | {"weight": weight, "gradient_norm": optax.tree.norm(slope)}, culprit)
 
 
-def _update(member: Member, gradient: Gradient, *, plan: Plan) -> Member:
+def update_member(member: Member, gradient: Gradient, *, plan: Plan) -> Member:
+    """The member after one step along a gradient; as it was, but for the count, where something is not finite."""
     change, optimizer = plan.optimizer.build(plan.n_step).update(gradient.slope, member.optimizer, member.params)
     risk_change, risk_optimizer = optax.adam(plan.risk_learning_rate).update(gradient.risk_slope, member.risk_optimizer)
     params = optax.apply_updates(member.params, change)
@@ -208,6 +218,11 @@ def _update(member: Member, gradient: Gradient, *, plan: Plan) -> Member:
     kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, member)
     skipped = member.skipped + (~finite).astype(jnp.int32)
     return kept._replace(step=member.step + 1, skipped=skipped, culprit=jnp.where(finite, member.culprit, gradient.culprit))
+
+
+def augment_key(member: Member) -> jax.Array:
+    """Randomness of what is done to the batch of this step."""
+    return jax.random.fold_in(child(jax.random.wrap_key_data(member.key), "augment"), member.step)
 
 
 def _reference_energy(member: Member, graph: Graph) -> jax.Array:

@@ -1,16 +1,23 @@
-"""Calibration of a predicted standard deviation: one factor that repairs it, and figures that say how wrong it was.
+"""Recalibration: repairs a predicted standard deviation with errors of crystals that the model was not fitted on.
 
-Errors and spreads are in the label's unit. The figures read the spread as that of a Gaussian around the mean; the
-intervals of `conformal` do not.
+One factor (`spread_factor`) needs a handful of crystals and keeps the Gaussian; `Recalibration` also learns the shape of the
+distribution, from some hundred. Both hold for crystals like those they were fitted on. For new domains fit them on errors of models
+to which the domains were new, and name the domains: each then counts the same, however many crystals it has.
 """
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
-from scipy.special import erf, erfinv
+from scipy.special import erfinv, ndtr, ndtri
+
+from matjax.config import spec
+from matjax.uncertainty.leave_domain_out import domain_index, domain_quantile
+from matjax.uncertainty.scores import standardised
 
 
-def spread_factor(error: np.ndarray, std: np.ndarray, *, level: float | None = None) -> float:
+def spread_factor(error: np.ndarray, std: np.ndarray, *, level: float | None = None, domain: np.ndarray | None = None) -> float:
     """The factor by which to multiply `std`, from calibration crystals that the model was not fitted on.
 
     Without a level, the factor of smallest Gaussian negative log-likelihood, sqrt(mean((error / std)^2)): exact but
@@ -20,84 +27,101 @@ def spread_factor(error: np.ndarray, std: np.ndarray, *, level: float | None = N
       error: Signed errors [n].
       std: Predicted standard deviations [n], positive.
       level: Coverage to match, in (0, 1), or None.
+      domain: Domain of each error [n], if every domain shall count the same.
 
     Returns:
       The factor; 1 for a calibrated spread, above 1 for an overconfident one.
 
     Raises:
-      ValueError: If a spread is not positive or the level is not in (0, 1).
+      ValueError: If a spread is not positive, an error is not finite or the level is not in (0, 1).
 
     Source:
       Levi et al. (2022), arXiv 1905.11659 (one factor by likelihood).
     """
-    score = _standardised(error, std)
+    score = standardised(error, std)
     if level is None:
-        return float(np.sqrt(np.mean(score**2)))
+        return float(np.sqrt(np.average(score**2, weights=_weights(domain, len(score)))))
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; it must lie between 0 and 1")
-    return float(np.quantile(np.abs(score), level) / (np.sqrt(2) * erfinv(level)))
+    size = np.abs(score)
+    reached = np.quantile(size, level) if domain is None else domain_quantile(size, domain_index(domain, len(size))[1], level)
+    return float(reached / (np.sqrt(2) * erfinv(level)))
 
 
-def gaussian_nll(error: np.ndarray, std: np.ndarray) -> float:
-    """Mean negative log-likelihood, log(std) + error^2 / (2 std^2) + log(2 pi) / 2; lower is better."""
-    score = _standardised(error, std)
-    return float(np.mean(np.log(np.asarray(std, np.float64)) + score**2 / 2) + np.log(2 * np.pi) / 2)
+@spec
+class Recalibration:
+    """Settings of a recalibrated distribution: the predicted Gaussian, bent so that its quantiles are met as often as they say.
 
+    A target at the predicted level p = Phi((target - mean) / std) lies at the level R(p) of the recalibrated distribution, where R(p)
+    is the share of calibration targets whose predicted level is at most p: monotone, hence a distribution, and skewed or
+    heavy-tailed where the errors are. Of n crystals the lowest stands for 1/(n + 1).
 
-def gaussian_crps(error: np.ndarray, std: np.ndarray) -> float:
-    """Mean continuous ranked probability score in the label's unit; lower is better, |error| for a std of zero.
-
-    CRPS = std (z (2 Phi(z) - 1) + 2 phi(z) - 1/sqrt(pi)), z = error / std.
-
-    Source:
-      Gneiting & Raftery (2007), Strictly proper scoring rules, eq. 21.
-    """
-    z = _standardised(error, std)
-    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
-    return float(np.mean(np.asarray(std, np.float64) * (z * erf(z / np.sqrt(2)) + 2 * density - 1 / np.sqrt(np.pi))))
-
-
-def reliability(error: np.ndarray, std: np.ndarray, n_point: int = 21) -> tuple[np.ndarray, np.ndarray]:
-    """The reliability curve: share of errors inside the central Gaussian interval, against its nominal level.
-
-    Args:
-      error: Signed errors [n].
-      std: Predicted standard deviations [n], positive.
-      n_point: Number of levels, evenly spaced from 0 to 1.
-
-    Returns:
-      nominal [n_point] and observed [n_point] coverage. Observed below nominal is overconfidence.
-    """
-    nominal = np.linspace(0, 1, n_point)
-    return nominal, np.mean(_central_level(error, std)[:, None] <= nominal, axis=0)
-
-
-def miscalibration_area(error: np.ndarray, std: np.ndarray) -> float:
-    """Area between the reliability curve and the diagonal, exact: 0 is calibrated, 0.5 the worst.
-
-    The observed coverage is a step function of the nominal level p, so that the area, the integral of
-    |observed(p) - p|, is a sum over its steps.
+    Attributes:
+      fewest: Crystals that it needs at least.
 
     Source:
-      Kuleshov, Fenner & Ermon (2018), arXiv 1807.00263 (the curve); Tran et al. (2020), arXiv 1912.10066 (the area).
+      Kuleshov, Fenner & Ermon (2018), arXiv 1807.00263, algorithm 1. Changed: R is the empirical distribution itself, which
+      isotonic regression gives back, interpolated linearly.
     """
-    edges = np.concatenate([[0.0], np.sort(_central_level(error, std)), [1.0]])
-    observed = np.arange(len(edges) - 1) / (len(edges) - 2)
-    integral = lambda x: x * np.abs(x) / 2  # of |x|
-    return float(np.sum(integral(edges[1:] - observed) - integral(edges[:-1] - observed)))
+
+    fewest: int = 20
+
+    def fit(self, error: np.ndarray, std: np.ndarray, domain: np.ndarray | None = None) -> Recalibrated:
+        """Learns R.
+
+        Args:
+          error: Signed errors, prediction minus target [n].
+          std: Predicted standard deviations [n], positive.
+          domain: Domain of each error [n], if every domain shall count the same.
+
+        Raises:
+          ValueError: If there are too few crystals, a spread is not positive or an error is not finite.
+        """
+        score = standardised(error, std)
+        if len(score) < self.fewest:
+            raise ValueError(f"{len(score)} calibration crystals; the shape of a distribution needs at least {self.fewest}")
+        weight = _weights(domain, len(score))
+        order = np.argsort(-score)
+        n = len(score)
+        observed = np.cumsum(weight[order]) / weight.sum() * n / (n + 1)
+        return Recalibrated(np.r_[0.0, ndtr(-score[order]), 1.0], np.r_[0.0, observed, 1.0])
 
 
-def _central_level(error: np.ndarray, std: np.ndarray) -> np.ndarray:
-    """Level of the central Gaussian interval that just reaches each error [n]."""
-    return erf(np.abs(_standardised(error, std)) / np.sqrt(2))
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recalibrated:
+    """A fitted `Recalibration`: `predicted` levels [n + 2], ascending from 0 to 1, and how often they are `observed`."""
+
+    predicted: np.ndarray
+    observed: np.ndarray
+
+    def level(self, error: np.ndarray, std: np.ndarray) -> np.ndarray:
+        """Level of the recalibrated distribution at which each target lies [n]: uniform where it is calibrated.
+
+        Args:
+          error: Signed errors, prediction minus target [n].
+          std: Predicted standard deviations [n].
+        """
+        return np.interp(ndtr(-standardised(error, std)), self.predicted, self.observed)
+
+    def quantile(self, std: np.ndarray, level: float) -> np.ndarray:
+        """Quantile of the recalibrated distribution minus the predicted mean [n], in the label's unit.
+
+        Args:
+          std: Predicted standard deviations [n].
+          level: Level of the quantile, in (0, 1): 0.05 and 0.95 bound a central 90% interval.
+
+        Raises:
+          ValueError: If the level is not in (0, 1).
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level is {level}; it must lie between 0 and 1")
+        return np.asarray(std, np.float64) * ndtri(np.interp(level, self.observed, self.predicted))
 
 
-def _standardised(error: np.ndarray, std: np.ndarray) -> np.ndarray:
-    error, std = np.asarray(error, np.float64), np.asarray(std, np.float64)
-    if error.shape != std.shape or error.ndim != 1 or not len(error):
-        raise ValueError(f"error has shape {error.shape} and std {std.shape}; both must be [n] with n > 0")
-    if not (std > 0).all():
-        raise ValueError(
-            f"{int((~(std > 0)).sum())} of {len(std)} standard deviations are not positive; a single model has no spread to calibrate"
-        )
-    return error / std
+def _weights(domain: np.ndarray | None, n: int) -> np.ndarray:
+    """Weights [n] of mean one; equal per domain, if there are domains."""
+    if domain is None:
+        return np.ones(n)
+    member = domain_index(domain, n)[1]
+    count = np.bincount(member)
+    return n / len(count) / count[member]

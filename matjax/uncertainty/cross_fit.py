@@ -9,18 +9,17 @@ mean number of neighbours.)
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from matjax.data.domains import UNKNOWN, domain_labels, element_counts
-from matjax.data.elements import SYMBOLS
 from matjax.data.matched import join
+from matjax.data.memberships import memberships
 from matjax.keys import child, generator
 from matjax.training.supervision import target_per_atom
-from matjax.types import Crystal, Dataset, Prediction, Visible
+from matjax.types import Crystal, Prediction, Visible
 from matjax.uncertainty.novelty import NearestNeighbours, Novelty
 
 FEWEST = 10  # crystals in a domain that is dealt
@@ -68,16 +67,7 @@ class CrossFit:
     distance: np.ndarray
 
 
-def memberships(dataset: Dataset, column: str) -> dict[str, np.ndarray]:
-    """{domain: which crystals belong to it [n] bool}. The column `elements` is multi-label: a crystal belongs to all of its own."""
-    if column == "elements":
-        counts = element_counts(dataset)
-        return {SYMBOLS[z]: counts[:, z] > 0 for z in np.flatnonzero(counts.sum(0))}
-    labels = domain_labels(dataset, column)
-    return {str(name): labels == name for name in np.unique(labels) if name != UNKNOWN}
-
-
-def deal(groups: dict[str, np.ndarray], members: int, key: jax.Array) -> list[tuple[str, ...]]:
+def deal(groups: Mapping[str, np.ndarray], members: int, key: jax.Array) -> list[tuple[str, ...]]:
     """Domains dealt to members, each kept from at most 40% of the crystals (or from one domain, if that is larger).
 
     Raises:

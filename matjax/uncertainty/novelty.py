@@ -4,9 +4,6 @@ Every method is a spec with `fit(features) -> fitted`, and `fitted.score(feature
 heart of the training data, larger further out, about sqrt(n_feature) for a typical inside crystal. Fit on training
 features; take thresholds from calibration crystals, because training crystals lie closer to themselves than any new
 crystal does.
-
-A latent distance is the better alarm far from the data, the spread of an ensemble the better one near it (a spread
-saturates, a distance does not know about the label); `Combination` uses both.
 """
 
 from __future__ import annotations
@@ -223,44 +220,6 @@ class MixtureScore:
         return np.sqrt(np.maximum(-2 * logsumexp(np.log(self.weight) - square / 2, axis=1), 0))
 
 
-@spec
-class Combination:
-    """Latent distance and ensemble spread in one shift score, each in units of its own inside range.
-
-    z(x) = (x - median) / (quantile - median) over inside calibration crystals; score = z(distance) + z(spread).
-    Far out the distance dominates, near the data the spread does. A column that is constant inside counts zero there.
-
-    Attributes:
-      quantile: Inside quantile that becomes z = 1, in (0.5, 1).
-    """
-
-    quantile: float = 0.95
-
-    def __post_init__(self) -> None:
-        """Checks the quantile."""
-        if isinstance(self.quantile, (int, float)) and not 0.5 < self.quantile < 1:
-            raise ValueError(f"quantile is {self.quantile}; it must lie between 0.5 and 1")
-
-    def fit(self, distance: np.ndarray, spread: np.ndarray) -> CombinedScore:
-        """Takes the inside range of both from calibration crystals [n] each."""
-        columns = _columns(distance, spread)
-        centre = np.median(columns, 0)
-        scale = np.quantile(columns, self.quantile, axis=0) - centre
-        return CombinedScore(centre, np.where(scale > 0, scale, np.inf))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class CombinedScore:
-    """A fitted `Combination`: centre and scale [2] of distance and spread."""
-
-    centre: np.ndarray
-    scale: np.ndarray
-
-    def score(self, distance: np.ndarray, spread: np.ndarray) -> np.ndarray:
-        """Shift score [n]: near 0 for a typical inside crystal, 2 where both stand at their inside quantile."""
-        return ((_columns(distance, spread) - self.centre) / self.scale).sum(1)
-
-
 def _as_matrix(features: np.ndarray, n_feature: int | None = None) -> np.ndarray:
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or (n_feature is not None and features.shape[1] != n_feature):
@@ -269,13 +228,6 @@ def _as_matrix(features: np.ndarray, n_feature: int | None = None) -> np.ndarray
     if not np.isfinite(features).all():
         raise ValueError(f"features of crystal {int(np.flatnonzero(~np.isfinite(features).all(1))[0])} are not finite")
     return features
-
-
-def _columns(distance: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    distance, spread = np.asarray(distance, np.float64), np.asarray(spread, np.float64)
-    if distance.shape != spread.shape or distance.ndim != 1:
-        raise ValueError(f"distance has shape {distance.shape} and spread {spread.shape}; both must be [n]")
-    return np.stack([distance, spread], 1)
 
 
 def _check_shrinkage(shrinkage: float) -> None:

@@ -10,7 +10,7 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from pymatgen.symmetry.groups import SpaceGroup
 
 from matjax.data import contains, domain_labels, domain_values, element_counts, elements
-from matjax.data.domains import crystal_system, space_group
+from matjax.data.domains import crystal_system, point_group, space_group
 from matjax.types import Crystal, Dataset
 
 
@@ -34,11 +34,13 @@ def test_crystal_system_and_space_group_are_pymatgens(flla: Dataset) -> None:
         assert domain_labels(flla, "crystal_system")[row] == analyzer.get_crystal_system()
 
 
-def test_crystal_system_of_every_space_group_is_pymatgens() -> None:
+def test_crystal_system_and_point_group_of_every_space_group_are_pymatgens() -> None:
     numbers = np.arange(1, 231)
-    expected = [SpaceGroup.from_int_number(int(n)).crystal_system for n in numbers]
-    assert crystal_system(numbers).tolist() == expected
-    assert crystal_system(np.array([0])).tolist() == ["unknown"]
+    theirs = [SpaceGroup.from_int_number(int(n)) for n in numbers]
+    assert crystal_system(numbers).tolist() == [group.crystal_system for group in theirs]
+    assert point_group(numbers).tolist() == [group.point_group for group in theirs]
+    assert len(set(point_group(numbers))) == 32
+    assert crystal_system(np.array([0])).tolist() == point_group(np.array([0])).tolist() == ["unknown"]
 
 
 def test_composition_columns_are_pymatgens(flla: Dataset) -> None:

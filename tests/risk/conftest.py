@@ -17,7 +17,8 @@ def strict_ranks():
         yield
 
 
-def make_outcome(loss, domain=None, *, features=None, log_variance=None, error=None, weight=None, labelled=None, mask=None):
+def make_outcome(loss, domain=None, *, features=None, log_variance=None, error=None, weight=None, labelled=None, mask=None, **more):
+    """An outcome with the rest filled in; `more` is prediction, slope or inputs."""
     n = len(loss)
     fill = lambda value, default: jnp.asarray(default if value is None else value)
     return Outcome(
@@ -29,6 +30,7 @@ def make_outcome(loss, domain=None, *, features=None, log_variance=None, error=N
         weight=fill(weight, np.ones(n)).astype(jnp.float32),
         labelled=fill(labelled, np.ones(n, bool)),
         mask=fill(mask, np.ones(n, bool)),
+        **{name: jnp.asarray(value, jnp.float32) for name, value in more.items()},
     )
 
 
@@ -51,22 +53,26 @@ def apply_mlp(layers, x):
     return out[:, 0], out[:, 1], hidden
 
 
-def train_mlp(risk, x, y, domain, *, labelled=None, widths=(), nll=False, n_domain=None, steps=400, rate=0.01, seed=0, decay=0.0):
+def train_mlp(
+    risk, x, y, domain, *, labelled=None, widths=(), nll=False, n_domain=None, with_inputs=False, steps=400, rate=0.01, seed=0, decay=0.0
+):
     """Full-batch AdamW under a risk; `widths` are hidden layers (none: linear). Returns x -> (mean, log variance, features)."""
     x, y, domain = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), jnp.asarray(domain, jnp.int32)
     labelled = jnp.ones(len(y), bool) if labelled is None else jnp.asarray(labelled)
     k_model, k_risk = jax.random.split(jax.random.key(seed))
     layers = init_mlp(k_model, (x.shape[1], *widths, 2))
     n_feature = widths[-1] if widths else x.shape[1]
-    params, memory = risk.init(k_risk, RiskShape(n_domain or int(domain.max()) + 1, n_feature))
+    inputs = x if with_inputs else None
+    params, memory = risk.init(k_risk, RiskShape(n_domain or int(domain.max()) + 1, n_feature, n_input=x.shape[1] * with_inputs))
     optimizer = optax.adamw(rate, weight_decay=decay)
 
     def value_of(both, memory):
         mean, log_variance, features = apply_mlp(both[0], x)
         error = mean - y
         loss = 0.5 * (error**2 * jnp.exp(-log_variance) + log_variance) if nll else error**2
+        slope = error * mean * jnp.exp(-log_variance) if nll else 2 * error * mean
         ones = jnp.ones(len(y))
-        batch = Outcome(loss, features, log_variance if nll else None, error, domain, ones, labelled, ones > 0)
+        batch = Outcome(loss, features, log_variance if nll else None, error, domain, ones, labelled, ones > 0, mean, slope, inputs)
         value, memory, _ = risk.apply(both[1], memory, batch)
         return value, memory
 

@@ -7,18 +7,40 @@ import jax.numpy as jnp
 import pytest
 
 from matjax.config import spec
-from matjax.risk import DANN, ERM, Balance, Coral, CVaR, GroupDRO, Importance, LowDensity, Risk, RiskShape, VREx
+from matjax.risk import (
+    DANN,
+    ERM,
+    IRM,
+    MMD,
+    RSD,
+    Balance,
+    ConditionalDANN,
+    Coral,
+    CVaR,
+    DareGram,
+    GroupDRO,
+    Importance,
+    LowDensity,
+    Risk,
+    RiskShape,
+    VREx,
+)
 from matjax.testing import check_risk
 
 RISKS = [
     Risk(),
     Risk(GroupDRO(step_size=0.5, size_adjustment=1.0)),
     Risk(VREx(beta=2.0)),
+    Risk(IRM(strength=2.0, warmup=2.0)),
     Risk(CVaR(0.4)),
     Risk(weights=Importance(power=0.5, clip=4.0)),
     Risk(weights=Balance(0.5)),
     Risk() + Coral(),
     Risk() + DANN(hidden=8, warmup=2.0),
+    Risk() + ConditionalDANN(hidden=8, warmup=2.0, n_bin=3),
+    Risk() + MMD(),
+    Risk() + RSD(),
+    Risk() + DareGram(),
     Risk() + LowDensity(margin=0.1, decay=0.5),
     Risk(GroupDRO(step_size=0.5), weights=Balance()) + Coral(0.1) + DANN(0.3, hidden=4) + LowDensity(decay=0.5),
 ]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from matjax.risk import DANN, Coral, LowDensity, Risk, RiskShape
+from matjax.risk import DANN, MMD, RSD, ConditionalDANN, Coral, DareGram, LowDensity, Risk, RiskShape
 
 RANDOM = np.random.default_rng(7)
 N, K = 24, 3
@@ -69,9 +69,12 @@ def test_coral_vanishes_for_equal_domains(outcome):
     assert Coral().apply(*state_of(Coral()), outcome(np.ones(N), DOMAIN, features=features))[0] == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("penalty", [Coral(0.0), DANN(0.0, hidden=4), LowDensity(0.0)], ids=lambda p: type(p).__name__)
+STRENGTHLESS = [Coral(0.0), MMD(0.0), RSD(0.0), DareGram(0.0), DANN(0.0, hidden=4), ConditionalDANN(0.0, hidden=4), LowDensity(0.0)]
+
+
+@pytest.mark.parametrize("penalty", STRENGTHLESS, ids=lambda p: type(p).__name__)
 def test_without_strength_the_model_trains_as_under_erm(outcome, penalty):
-    batch = outcome(np.ones(N), DOMAIN, features=FEATURES, log_variance=np.full(N, -9.0), error=np.ones(N))
+    batch = outcome(np.ones(N), DOMAIN, features=FEATURES, log_variance=np.full(N, -9.0), error=np.ones(N), prediction=np.arange(N))
     risk = Risk() + penalty
     params, memory = risk.init(KEY, RiskShape(3, K))
     for _ in range(3):
@@ -154,7 +157,7 @@ def test_low_density_is_its_formula(outcome):
     expected = 2.0 * naive_low_density(FEATURES, error, log_variance, 0.3, 0.2)
     assert expected > 0.1
     assert value == pytest.approx(expected, rel=1e-3)
-    np.testing.assert_allclose(memory["covariance"], np.cov(FEATURES.T, bias=True), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(memory["features"]["covariance"], np.cov(FEATURES.T, bias=True), rtol=1e-3, atol=1e-4)
 
 
 def test_low_density_follows_the_moments_of_a_stream(outcome):
@@ -166,6 +169,7 @@ def test_low_density_follows_the_moments_of_a_stream(outcome):
     for _ in range(200):
         features = random.normal(size=(N, K)) @ mixing + [30.0, 0.0, -5.0]
         memory = step(memory, outcome(np.ones(N), DOMAIN, features=features, log_variance=np.zeros(N)))
+    memory = memory["features"]
     np.testing.assert_allclose(memory["mean"], [30, 0, -5], atol=0.1)
     np.testing.assert_allclose(memory["covariance"], mixing.T @ mixing, atol=0.15)
     assert memory["distance"] == pytest.approx(1.0, abs=0.15)
@@ -186,9 +190,28 @@ def test_low_density_touches_nothing_but_the_far_variance(outcome):
     assert not jax.grad(says, argnums=2)(batch.features, batch.error, batch.log_variance + 20.0).any()
 
 
+def test_low_density_goes_by_the_larger_of_two_distances(outcome):
+    """Features that hide what inputs show ask for the same doubt as features that show it, and the other way round."""
+    far, plain = np.arange(N) >= N - 3, np.concatenate([FEATURES[: N - 3], FEATURES[:3]])
+    shifted = np.where(far[:, None], 30.0, plain)
+    settings = {"log_variance": np.zeros(N) - 1, "error": np.ones(N), "labelled": ~far}
+    penalty, values = LowDensity(decay=0.5, margin=3.0), {}
+    for name, features, inputs in (("features", shifted, plain), ("inputs", plain, shifted), ("neither", plain, plain)):
+        batch = outcome(np.ones(N), DOMAIN, features=features, inputs=inputs, **settings)
+        memory = penalty.init(KEY, RiskShape(3, K, n_input=K))[1]
+        for _ in range(30):
+            value, memory, _ = penalty.apply((), memory, batch)
+        values[name] = float(value)
+    assert values["features"] == pytest.approx(values["inputs"], rel=1e-5)
+    assert values["features"] > 0.1 > values["neither"] == 0
+
+
 def test_low_density_needs_a_variance(outcome):
     with pytest.raises(ValueError, match="variance head"):
         LowDensity().apply((), state_of(LowDensity())[1], outcome(np.ones(N), DOMAIN, features=FEATURES))
+    with pytest.raises(ValueError, match=r"Outcome\.inputs"):
+        memory = LowDensity().init(KEY, RiskShape(3, K, n_input=2))[1]
+        LowDensity().apply((), memory, outcome(np.ones(N), DOMAIN, features=FEATURES, log_variance=np.zeros(N)))
 
 
 @pytest.mark.parametrize(

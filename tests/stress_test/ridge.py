@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from sklearn.linear_model import Ridge
 
+from matjax.data.descriptors import composition_features
 from matjax.keys import generator
-from matjax.stress_test.baselines import composition_features
 from matjax.types import Crystal, Prediction, Visible
 
 LABEL = "formation_energy_per_atom"

@@ -69,6 +69,27 @@ def test_coverage_and_width_are_naive_counts_and_abstention_covers():
     assert metrics.width(np.full(3, np.inf)) is None
 
 
+def test_interval_score_is_written_out_and_least_at_the_quantile():
+    error, half_width = np.array([0.5, -1.0, 3.0]), np.array([1.0, 1.0, 2.0])
+    assert metrics.interval_score(error, half_width, 0.9) == pytest.approx((2 + 2 + 4 + 20 * 1.0) / 3)
+    assert metrics.interval_score(error, np.array([1.0, np.inf, 1.0]), 0.9) is None
+    sample = np.random.default_rng(0).normal(size=20_000)
+    widths = np.linspace(1.2, 2.2, 41)
+    scores = [metrics.interval_score(sample, np.full(len(sample), w), 0.9) for w in widths]
+    assert widths[int(np.argmin(np.array(scores)))] == pytest.approx(stats.norm.ppf(0.95), abs=0.05)
+
+
+def test_selection_shift_is_a_naive_ratio():
+    error, _ = draw(100)
+    mean = np.random.default_rng(3).normal(size=100)
+    lowest = sorted(range(100), key=lambda i: mean[i])[:10]
+    assert metrics.selection_shift(error, mean) == pytest.approx(np.abs(error[lowest]).mean() / np.abs(error).mean())
+    assert metrics.selection_shift(error, mean, lowest=False) == metrics.selection_shift(error, -mean)
+    assert metrics.selection_shift(error[:20], mean[:20]) is None
+    curse = np.random.default_rng(4).normal(size=2000)  # targets all alike: what is picked is picked for its error
+    assert metrics.selection_shift(curse, curse) > 1.9
+
+
 @pytest.mark.parametrize("n_level", [None, 2, 5])
 def test_auroc_is_scikit_learns_with_ties(n_level):
     error, score = draw(n_level=n_level)

@@ -11,7 +11,7 @@ import pytest
 
 from matjax.data import LeaveElementOut, LeaveOut, Random, Sizes
 from matjax.stress_test import CompositionRidge, StressTest, stress_test
-from matjax.stress_test.run import labelled
+from matjax.stress_test.plan import labelled
 from matjax.types import Dataset
 from tests.stress_test.ridge import LABEL, RidgeEnsemble
 
@@ -115,3 +115,36 @@ def test_crystals_without_the_label_take_no_part(flla: Dataset) -> None:
     assert len(labelled(holes, LABEL)) == len(flla) // 2
     with pytest.raises(ValueError, match="absent"):
         labelled(Dataset(flla.crystals, flla.ids, {LABEL: np.full(len(flla), np.nan)}), LABEL)
+
+
+def test_what_cannot_be_measured_is_refused_before_anything_is_trained(flla: Dataset) -> None:
+    broken = RidgeEnsemble(fails=True)
+
+    def refused(dataset: Dataset, shift) -> str:
+        with pytest.raises(ValueError) as found:
+            stress_test(broken, dataset, [shift], settings=SETTINGS, key=jax.random.key(0))
+        return str(found.value)
+
+    few = LeaveOut("anion", only="carbide", min_size=1, sizes=Sizes(max_train=100, target=0.0, max_test=5))
+    assert "5 crystals in test_outside; at least 10" in refused(flla, few)
+    assert "10 calibration crystals" in refused(flla, Random(sizes=Sizes(max_train=100, calibration=10.0)))
+    assert "10 crystals in train; at least 20" in refused(flla, Random(sizes=Sizes(max_train=10)))
+    same = Dataset(flla.crystals, flla.ids, {LABEL: np.ones(len(flla))}, flla.domains, flla.metadata)
+    assert "all 300 training labels" in refused(same, SHIFTS[0])
+    with pytest.raises(ValueError, match="no shift yields a split"):
+        stress_test(broken, flla, [], settings=SETTINGS, key=jax.random.key(0))
+
+
+def test_crystals_that_are_in_both_are_counted(flla: Dataset) -> None:
+    """A copy of an oxide under another name, said to be of another laboratory."""
+    lab = np.array(["here"] * len(flla))
+    copies = np.arange(40)
+    crystals, labels = flla.crystals + tuple(flla.crystals[i] for i in copies), np.r_[flla.labels[LABEL], flla.labels[LABEL][copies]]
+    both = Dataset(
+        crystals, flla.ids + tuple(f"copy {i}" for i in copies), {LABEL: labels}, {"lab": np.r_[lab, ["there"] * 40]}, flla.metadata
+    )
+    shift = LeaveOut("lab", only="there", min_size=20, sizes=Sizes(target=0.0, validation=0.01, calibration=0.02, test_inside=0.02))
+    (row,) = stress_test(
+        RidgeEnsemble(), both, [shift], settings=StressTest(baseline=CompositionRidge(), matched=0), key=jax.random.key(0)
+    ).rows
+    assert row["duplicates"] > 30 and row["same_composition"] > 0.8

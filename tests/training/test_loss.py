@@ -8,6 +8,7 @@ import pytest
 from matjax.graph import Shape, pack, to_graph
 from matjax.training import Loss
 from matjax.types import Crystal, Output
+from matjax.uncertainty.scores import gaussian_crps
 
 SCALE = 0.7
 
@@ -64,6 +65,22 @@ def test_is_its_formula(batch, output, shape: str) -> None:
         assert float(found.loss[i]) == pytest.approx(expected, rel=1e-4, abs=1e-6)
         assert float(found.error[i]) == pytest.approx(error * has[0], rel=1e-4)
         start += n
+
+
+def test_crps_is_the_closed_form_of_the_host_with_finite_slopes_and_outliers_move_its_minimum_less() -> None:
+    of_error = jax.jit(lambda e, v: (Loss(shape="crps").of_error(e, v), Loss(shape="nll").of_error(e, v)))
+    random = np.random.default_rng(0)
+    error = (1.5 * random.normal(size=4000)).astype(np.float32)
+    error[:20] = 60.0
+    spreads = np.linspace(0.5, 7.0, 66)
+    crps, nll = (np.asarray(x).mean(1) for x in of_error(*np.broadcast_arrays(error, (2 * np.log(spreads)).astype(np.float32)[:, None])))
+    np.testing.assert_allclose(crps, [gaussian_crps(error, np.full(4000, s)) for s in spreads], rtol=1e-4)
+    assert spreads[crps.argmin()] == pytest.approx(1.5, abs=0.15) and spreads[nll.argmin()] > 3
+    extreme = jnp.array([0.0, 1e3, -1e3]), jnp.array([-20.0, -20.0, 20.0])
+    slopes = jax.jit(jax.grad(lambda e, v: jnp.sum(Loss(shape="crps").of_error(e, v)), argnums=(0, 1)))(*extreme)
+    assert all(np.isfinite(slope).all() for slope in slopes)
+    with pytest.raises(ValueError, match="loss shape 'crps' needs a model with a variance head"):
+        Loss(shape="crps").of_error(jnp.ones(2), None)
 
 
 def test_what_has_no_label_is_unlabelled_and_costs_nothing(batch, output) -> None:
@@ -128,3 +145,17 @@ def test_refusals(batch, output) -> None:
         Loss(force_shape="nll")
     with pytest.raises(ValueError, match="variance head; set model.variance"):
         Loss(shape="nll").outcome(output._replace(log_variance=None), batch, jnp.float32(SCALE))
+
+
+@pytest.mark.parametrize("shape", ["huber", "nll"])
+def test_the_slope_is_the_derivative_by_a_common_factor(batch, output, shape: str) -> None:
+    """Energies, forces and stress times w, by central differences at w = 1; variances stay; the loss is the same with and without."""
+    loss, step = Loss(shape=shape, force_shape="mse", delta=0.4), 1e-2
+    scaled = lambda w: output._replace(energy=w * output.energy, forces=w * output.forces, stress=w * output.stress)
+    of = lambda said, slope=False: loss.outcome(said, batch, jnp.float32(SCALE), slope=slope)
+    found = of(output, True)
+    np.testing.assert_allclose(found.loss, of(output).loss, rtol=1e-6)
+    assert of(output).slope is None
+    expected = (of(scaled(1 + step)).loss - of(scaled(1 - step)).loss) / (2 * step)
+    np.testing.assert_allclose(np.asarray(found.slope), expected, rtol=2e-2, atol=1e-2)
+    np.testing.assert_allclose(found.prediction[:4] * SCALE * batch.n_node[:4], output.energy[:4], rtol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 
 from matjax.nn import Equivariant
 from matjax.testing.lowering import PLATFORMS, check_no_float64, float64_operations, lower
-from matjax.thermo.hull import lower_hull
+from matjax.thermo.hull.lower_hull import lower_hull
 from matjax.training.step import predict_step, train_step
 
 HERE = "test_lowering.py"

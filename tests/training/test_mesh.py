@@ -4,15 +4,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import jax
 import numpy as np
 import pytest
 from jax.sharding import Mesh
 
-from matjax.graph import Shape, batches
+from matjax.graph import Shape, batches, pack
 from matjax.nn import Equivariant
 from matjax.training.mesh import check_members, make_mesh, mesh_of
+from matjax.training.placement import Placement
 from matjax.training.shards import collect, deal, shard_shape
 from matjax.types import Output
 
@@ -66,6 +69,24 @@ def test_what_does_not_fit_gets_more_room(batch) -> None:
     tight = Shape(9, 256, 9)
     shards = deal(batch, 2, tight, cutoff=CUTOFF)
     assert shards.shape.n_node > tight.n_node and (shards.crystals >= 0).sum() == batch.globals.mask.sum()
+
+
+def test_a_process_reads_the_crystals_of_its_own_devices(bench, monkeypatch) -> None:
+    """Two processes with two devices each: what their shards hold is what one process would have put there."""
+    devices = np.array([SimpleNamespace(process_index=i // 2) for i in range(4)])[None]
+    mesh = cast(Mesh, SimpleNamespace(devices=devices, shape={"member": 1, "data": 4}))
+    place, rows = Placement.of(mesh, WIDE, bench.graphs, CUTOFF), list(range(9))
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    packed = lambda graphs: deal(pack(graphs, WIDE, cutoff=CUTOFF), 4, place.shape, cutoff=CUTOFF)
+    whole, seen = packed([bench.graphs[i] for i in rows]), []
+    for process in (0, 1):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        read = place.read(bench.graphs, rows)
+        seen.append({i for i in rows if read[i] is bench.graphs[i]})
+        shards = packed(read)
+        for mine in (2 * process, 2 * process + 1):
+            jax.tree.map(lambda a, b, s=mine: np.testing.assert_array_equal(a[s], b[s]), shards.graph, whole.graph)
+    assert seen[0] | seen[1] == set(rows) and not seen[0] & seen[1] and all(seen)
 
 
 def test_work_is_even(batch) -> None:

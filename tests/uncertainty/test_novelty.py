@@ -7,7 +7,7 @@ from sklearn.covariance import ShrunkCovariance
 from sklearn.neighbors import NearestNeighbors
 
 from matjax.stress_test.metrics import auroc
-from matjax.uncertainty.novelty import Combination, Mahalanobis, Mixture, NearestNeighbours, whitening
+from matjax.uncertainty.novelty import Mahalanobis, Mixture, NearestNeighbours, whitening
 
 METHODS = [Mahalanobis(), NearestNeighbours(), Mixture()]
 
@@ -106,28 +106,6 @@ def test_more_features_than_crystals_are_met_by_shrinkage(method):
     assert np.isfinite(method.fit(train).score(train)).all()
 
 
-def test_combination_is_the_sum_of_z_scores_and_takes_the_best_of_both():
-    """Near the data only the spread knows the error, far out only the distance does."""
-    rng = np.random.default_rng(0)
-    distance, spread = rng.gamma(4.0, size=2000), rng.gamma(2.0, size=2000)
-    fitted = Combination(quantile=0.9).fit(distance, spread)
-    z = lambda x: (x - np.median(x)) / (np.quantile(x, 0.9) - np.median(x))
-    np.testing.assert_allclose(fitted.score(distance, spread), z(distance) + z(spread), rtol=1e-12)
-    far = np.arange(2000) >= 1000
-    distance, spread = np.where(far, distance + 20, distance), np.where(far, np.median(spread), spread)
-    error = np.where(far, 5.0, spread * np.abs(rng.normal(size=2000)))
-    bad = error > 2.0
-    combined = auroc(fitted.score(distance, spread), bad)
-    assert combined > auroc(distance, bad) + 0.02
-    assert combined > auroc(spread, bad) + 0.1
-
-
-def test_a_single_model_has_no_spread_and_the_distance_stays():
-    distance = np.random.default_rng(0).gamma(4.0, size=100)
-    fitted = Combination().fit(distance, np.zeros(100))
-    assert (np.argsort(fitted.score(distance, np.zeros(100))) == np.argsort(distance)).all()
-
-
 def test_errors_say_what_came():
     with pytest.raises(ValueError, match="1 training crystals"):
         Mahalanobis().fit(np.zeros((1, 3)))
@@ -145,5 +123,3 @@ def test_errors_say_what_came():
         NearestNeighbours(k=0)
     with pytest.raises(ValueError, match="at least one"):
         Mixture(n_component=0)
-    with pytest.raises(ValueError, match="both must be"):
-        Combination().fit(np.zeros(3), np.zeros(4))
