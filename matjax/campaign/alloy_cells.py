@@ -14,7 +14,7 @@ from ase.data import atomic_numbers
 from matjax.campaign.problem import Measured
 from matjax.simulate.prototypes import LATTICES, prototype
 from matjax.thermo import Points
-from matjax.thermo.elasticity import SYMMETRY, born, hill, symmetrise
+from matjax.thermo.elasticity.moduli import SYMMETRY, born, hill, symmetrise
 from matjax.types import Candidate, Crystal, Dataset
 
 SOFT = 0.1

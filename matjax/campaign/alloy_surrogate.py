@@ -19,7 +19,7 @@ from matjax.campaign.alloy_cells import compositions
 from matjax.campaign.arrays import replace_arrays
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, RedlichKister, Stability, describe, fit_surface, stabilities
-from matjax.thermo.solution import basis
+from matjax.thermo.alloy.solution import basis
 from matjax.types import Candidate, Crystal
 from matjax.uncertainty.novelty import NoveltyScore
 from matjax.value import Properties, density
@@ -191,6 +191,15 @@ class AlloySurrogate:
         said, beliefs = self.properties(candidates), self.beliefs
         log_utility = np.asarray(self.problem.utility.log_utility(said.samples))
         return np.asarray(self.problem.pessimism.reward(log_utility, said.novelty, beliefs.limit))
+
+    def raw_stability(self, candidate: Candidate) -> np.ndarray:
+        """Stability by every member, its spread not widened [n_member], eV/atom."""
+        self._look_at([candidate])
+        return self._seen[candidate.key][RAW]
+
+    def stricter(self, factor: float) -> AlloySurrogate:
+        """The same model with a reward that tolerates less disagreement; see `Pessimism.stricter`."""
+        return dataclasses.replace(self, problem=dataclasses.replace(self.problem, pessimism=self.problem.pessimism.stricter(factor)))
 
     def single(self, candidates: Sequence[Candidate]) -> np.ndarray:
         """Log utility by the first network alone: its own stability, moduli without doubt [n]."""

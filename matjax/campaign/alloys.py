@@ -16,8 +16,8 @@ from matjax.campaign.alloy_learning import learn
 from matjax.campaign.alloy_surrogate import AlloySurrogate
 from matjax.campaign.problem import Measured
 from matjax.config import spec
-from matjax.simulate.cells import cells, element_volumes, ordered, solution
-from matjax.simulate.prototypes import COMPOUNDS, LATTICES, prototype
+from matjax.simulate.cells import cells, compound_candidates, element_volumes, name_of, solution
+from matjax.simulate.prototypes import COMPOUNDS, LATTICES
 from matjax.thermo import Landscape, Own, Surfaces, Terms, describe, gibbs_elements, landscape, stabilities
 from matjax.training.learner import GraphLearner
 from matjax.types import Candidate, Crystal
@@ -54,18 +54,12 @@ class KnownSet:
         n, found = space.n_site, [solution(lattice, {s: space.n_site}) for s in space.available for lattice in LATTICES]
         for a, b in itertools.combinations(space.available, 2):
             found += [solution(lattice, {a: round(f * n), b: n - round(f * n)}) for f in self.binaries for lattice in LATTICES]
-            found += [ordered(name, *pair) for name in self.compounds for pair in _orders(name, a, b)]
+            found += compound_candidates((a, b), self.compounds)
         triples = list(itertools.combinations(space.available, 3))
         for i in np.linspace(0, len(triples) - 1, round(min(self.ternaries, 1.0) * len(triples))).astype(int):
             shares = dict(zip(triples[i], (n - 2 * (n // 3), n // 3, n // 3), strict=True))
             found += [solution(lattice, shares) for lattice in LATTICES]
         return list({c.key: c for c in found}.values())
-
-
-def _orders(name: str, a: str, b: str) -> list[tuple[str, str]]:
-    """Both ways round, or one where the two orbits are equivalent."""
-    majority, minority = prototype(name).multiplicities
-    return [(a, b)] if majority == minority else [(a, b), (b, a)]
 
 
 @spec
@@ -210,10 +204,3 @@ class AlloyProblem:
     def learn(self, measured: Mapping[str, Measured], *, round: int, run_dir: Path, key: jax.Array) -> AlloySurrogate:
         """The surrogate of a round; see `alloy_learning`."""
         return learn(self, measured, round, run_dir, key)
-
-
-def name_of(candidate: Candidate) -> str:
-    """Short name of a compound: `L1_2 Ni3Al`."""
-    counts = [(orbit[0][0], orbit[0][1]) for orbit in candidate.occupancy]
-    smallest = min(n for _, n in counts)
-    return f"{candidate.prototype} " + "".join(f"{s}{n // smallest if n > smallest else ''}" for s, n in counts)

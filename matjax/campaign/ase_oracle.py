@@ -1,21 +1,22 @@
-"""Any ASE calculator as an oracle, by its import path."""
+"""Any ASE calculator as an oracle, by name or import path, in this interpreter or another."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.metadata
-import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
-from matjax.campaign.oracle import failed, failed_by
+from matjax.campaign.calculators import maker_of, release_of
+from matjax.campaign.oracle import check_symbols, failed, failed_by, foreign_elements
 from matjax.campaign.recipe import Recipe, measure_crystal
+from matjax.campaign.remote_calculator import release_elsewhere, remote_calculator
+from matjax.campaign.scratch import Scratch
 from matjax.campaign.worker import measure_apart
 from matjax.config import spec
-from matjax.data.elements import SYMBOLS, number
+from matjax.data.convert import to_ase
 from matjax.types import Crystal, Result
 
 
@@ -27,13 +28,17 @@ class AseOracle:
     stands does no harm. Without one it is measured in this process, for calculators that are quick and well behaved.
 
     Attributes:
-      calculator: Import path of what makes the calculator, a class or a function: "ase.calculators.emt.EMT".
+      calculator: A name ("emt", "lammps:FILE", "chgnet", "sevenn", "gpaw", "espresso"), or the import path of what makes the
+        calculator, a class or a function: "ase.calculators.emt.EMT".
       known: Symbols of the elements it knows.
       settings: (name, value) pairs that the calculator is made with.
       recipe: How crystals are relaxed and measured.
       time_limit: Seconds per crystal, or None to measure in this process.
       title: What people call it; the calculator's own name where empty.
       note: What a reader of its numbers must know.
+      python: Another interpreter that the calculator lives in, which needs ASE and its package; this one where empty.
+      moments: (symbol, Bohr magnetons) that magnetic calculations start from; for calculators in another interpreter.
+      scratch: What becomes of the folder that each crystal is measured in.
     """
 
     kind: ClassVar[str] = "ase"
@@ -44,15 +49,16 @@ class AseOracle:
     time_limit: float | None = None
     title: str = ""
     note: str = ""
+    python: str = ""
+    moments: tuple[tuple[str, float], ...] = ()
+    scratch: Scratch = Scratch()
 
     def __post_init__(self) -> None:
-        """Refuses what is no import path, no element, or no time."""
-        if not all(part.isidentifier() for part in self.calculator.split(".")) or "." not in self.calculator:
-            raise ValueError(f"calculator is {self.calculator!r}; it must be an import path such as 'ase.calculators.emt.EMT'")
-        if not self.known:
-            raise ValueError("known is empty; name the elements that the calculator knows")
-        for symbol in self.known:
-            number(symbol)
+        """Refuses what is no calculator, no element, or no time."""
+        check_symbols(self.known)
+        maker_of(self.calculator, self.known)
+        if self.moments and not self.python:
+            raise ValueError("moments are for a calculator in another interpreter; set python")
         if isinstance(self.time_limit, float | int) and not self.time_limit > 0:
             raise ValueError(f"time_limit is {self.time_limit} s; it must be positive, or none")
 
@@ -68,21 +74,29 @@ class AseOracle:
 
     @property
     def version(self) -> str:
-        """Of the installed package that the calculator comes from; "unknown" for a module that is in none."""
-        package = self.calculator.partition(".")[0]
-        try:
-            return f"{package} {importlib.metadata.version(package)}"
-        except importlib.metadata.PackageNotFoundError:
-            return "unknown"
+        """Of the installed package that the calculator comes from; "unknown" for a module that is in none.
+
+        Raises:
+          ValueError: If the package of a named calculator, or the other interpreter, is not there.
+        """
+        if not self.python:
+            return release_of(self.calculator, self.known)
+        package = maker_of(self.calculator, self.known)[2]
+        return f"{package} {release_elsewhere(self.python, package)}"
 
     @property
-    def max_force(self) -> float:
-        """Largest force on an atom of a relaxed crystal, eV/Å."""
-        return self.recipe.max_force
+    def max_force(self) -> float | None:
+        """Largest force on an atom of a relaxed crystal, eV/Å; None for ideal sites."""
+        return self.recipe.force_limit
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """What it measures beside energy and volume."""
+        return self.recipe.gives
 
     def measure(self, crystals: Sequence[Crystal], *, elastic: bool = False, frames: bool = False) -> list[Result]:
         """One result per crystal; see `Oracle.measure`."""
-        if self.time_limit is not None:
+        if self.time_limit is not None and not self.python:
             inside = dataclasses.replace(self, time_limit=None)
             return measure_apart(inside, crystals, elastic=elastic, frames=frames, time_limit=self.time_limit)
         return [self._measure_one(crystal, elastic, frames) for crystal in crystals]
@@ -91,26 +105,46 @@ class AseOracle:
         """The result of one crystal; whatever is raised becomes a failed one."""
         start = time.perf_counter()
         elapsed = lambda: time.perf_counter() - start
-        foreign = sorted({SYMBOLS[z] for z in crystal.numbers} - set(self.known))
-        if foreign:
-            return failed("programming", f"{self.name} does not know {', '.join(foreign)}; it knows {', '.join(self.known)}")
+        if foreign := foreign_elements(self, crystal):
+            return failed("programming", foreign)
         try:
-            with ExitStack() as stack:
-                calculator = self._build(stack)
+            with self._calculator(crystal) as (calculator, told):
                 result = measure_crystal(crystal, calculator, self.recipe, elastic=elastic, frames=frames, source=self.name)
+                told(result.status != "failed")
         except (Exception, SystemExit) as error:
             return failed_by(error, elapsed())
         return dataclasses.replace(result, cost=elapsed())
 
-    def _build(self, stack: ExitStack) -> Any:
-        """The calculator, writing to a fresh folder; the stack closes it and removes the folder."""
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="matjax-"))
-        module, _, maker = self.calculator.rpartition(".")
-        calculator = getattr(importlib.import_module(module), maker)(**dict(self.settings))
-        if hasattr(calculator, "__exit__"):
-            stack.enter_context(calculator)
-        calculator.directory = folder
-        return calculator
+    def energy(self, crystal: Crystal) -> float:
+        """Energy of a crystal as it is, eV.
+
+        Raises:
+          Exception: Whatever the calculator raises.
+        """
+        with self._calculator(crystal) as (calculator, told):
+            atoms = to_ase(crystal)
+            atoms.calc = calculator
+            energy = float(atoms.get_potential_energy())
+            told(True)
+        return energy
+
+    @contextmanager
+    def _calculator(self, crystal: Crystal) -> Iterator[tuple[Any, Callable[[bool], None]]]:
+        """The calculator, writing to a fresh folder, and whom to tell that all went well."""
+        maker, settings, _ = maker_of(self.calculator, self.known)
+        settings |= dict(self.settings)
+        with self.scratch.open(f"matjax-{crystal.key}") as (folder, told), ExitStack() as stack:
+            if self.python:
+                deadline = None if self.time_limit is None else time.monotonic() + self.time_limit
+                remote = remote_calculator(self.python, maker, settings, dict(self.moments), folder, deadline=deadline)
+                yield stack.enter_context(remote), told
+                return
+            module, _, name = maker.rpartition(".")
+            calculator = getattr(importlib.import_module(module), name)(**settings)
+            if hasattr(calculator, "__exit__"):
+                stack.enter_context(calculator)
+            calculator.directory = str(folder)
+            yield calculator, told
 
 
 @spec
@@ -147,9 +181,14 @@ class Emt:
         return self._inside().version
 
     @property
-    def max_force(self) -> float:
-        """Largest force on an atom of a relaxed crystal, eV/Å."""
-        return self.recipe.max_force
+    def max_force(self) -> float | None:
+        """Largest force on an atom of a relaxed crystal, eV/Å; None for ideal sites."""
+        return self.recipe.force_limit
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """What it measures beside energy and volume."""
+        return self.recipe.gives
 
     def measure(self, crystals: Sequence[Crystal], *, elastic: bool = False, frames: bool = False) -> list[Result]:
         """One result per crystal; see `Oracle.measure`."""

@@ -8,16 +8,22 @@ import jax
 
 from matjax.campaign.alloys import AlloyProblem, KnownSet
 from matjax.campaign.ase_oracle import AseOracle, Emt
+from matjax.campaign.command_oracle import Command
+from matjax.campaign.gpaw_oracle import Gpaw
 from matjax.campaign.lammps_oracle import Lammps
+from matjax.campaign.potential_oracle import Potential
 from matjax.config import spec
 from matjax.simulate.laboratory import Laboratory
 from matjax.thermo import Search, Terms
 from matjax.training.learner import GraphLearner
 from matjax.value import (
     Alloys,
+    Brake,
     DensityGoal,
+    GaussianProcess,
     Genetic,
     Greedy,
+    LargestCluster,
     Pessimism,
     PriceGoal,
     PughGoal,
@@ -68,13 +74,14 @@ class DiscoverConfig:
       pessimism: How doubt lowers the reward.
       proposer: Who proposes.
       acquisition: What picks the batch.
+      brake: Holds the search back where the audit picks say that the reward promises too much.
       comparison: What runs beside it.
     """
 
     space: Alloys = Alloys(LABORATORY)
     utility: Utility = Utility(goals=(StabilityGoal(scale=0.005), PughGoal(), PriceGoal(wanted=8.0), DensityGoal(at_most=6.5)))
     temperature: float = dataclasses.field(default=1200.0, metadata={"static": True})
-    oracle: Laboratory | Lammps | Emt | AseOracle = Laboratory()
+    oracle: Laboratory | Lammps | Emt | AseOracle | Command | Gpaw | Potential = Laboratory()
     budget: int = 32
     batch: int = 8
     pool: int = 128
@@ -85,8 +92,9 @@ class DiscoverConfig:
     learner: GraphLearner = GraphLearner(n_epoch=10, batch_size=12)
     n_epoch_more: int = 3
     pessimism: Pessimism = Pessimism()
-    proposer: ValueGuided | Genetic | Random = ValueGuided(ValueLearner(n_iteration=5))
-    acquisition: Thompson | UpperBound | Greedy = Thompson()
+    proposer: ValueGuided | Genetic | GaussianProcess | Random = ValueGuided(ValueLearner(n_iteration=5))
+    acquisition: Thompson | UpperBound | Greedy | LargestCluster = Thompson()
+    brake: Brake = Brake()
     comparison: Comparison = Comparison()
 
     def problem(self) -> AlloyProblem:

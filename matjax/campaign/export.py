@@ -19,7 +19,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from matjax.campaign.records import Record, read_records
 from matjax.campaign.trace import TRUE, Trace, open_read_only, read_trace
 from matjax.data.convert import to_ase
-from matjax.types import Result
+from matjax.types import Candidate, Result
 from matjax.value.price import weight_fractions
 
 FORMATS = ("ase.db", "extxyz", "json", "csv")
@@ -64,11 +64,11 @@ def write_structures(run_dir: Path, n: int = 10) -> dict[str, str]:
       {candidate key: path relative to the folder}, best first.
     """
     with open_read_only(run_dir) as connection:
-        records = [r for r in read_records(connection) if r.converged and (r.truth or {}).get("utility") is not None]
+        records = [r for r in read_records(connection) if r.picked and r.converged and (r.truth or {}).get("utility") is not None]
     (run_dir / "structures").mkdir(exist_ok=True)
     written: dict[str, str] = {}
-    for record in sorted((r for r in records if r.round >= 0), key=lambda r: -r.truth["utility"])[:n]:  # type: ignore[index]
-        name = f"structures/{record.candidate.formula.replace(' | ', '-').replace(' ', '_')}_{record.candidate.key[:8]}.cif"
+    for record in sorted(records, key=lambda r: -r.truth["utility"])[:n]:  # type: ignore[index]
+        name = f"structures/{exported_name(record.candidate)}_{record.candidate.key[:8]}.cif"
         atoms = _atoms(record, record.results[0])
         _replace(run_dir / name, lambda path, atoms=atoms: ase.io.write(path, atoms, format="cif"))
         written[record.candidate.key] = name
@@ -104,7 +104,8 @@ def export(run_dir: str | Path, format: str, path: str | Path | None = None) -> 
         return _replace(target, lambda file: file.write_text(json.dumps(content, indent=1), encoding="utf-8"))
     with open_read_only(run_dir) as connection:
         records = [record for record in read_records(connection) if record.converged]
-    frames = [(record, _atoms(record, result)) for record in records for result in record.results]
+        (oracle,) = connection.execute("SELECT value FROM meta WHERE name = 'oracle'").fetchone()
+    frames = [(record, _evident(_atoms(record, result), result, oracle)) for record in records for result in record.results]
     if format == "extxyz":
         return _replace(target, lambda file: ase.io.write(file, [atoms for _, atoms in frames], format="extxyz"))
     return _replace(target, lambda file: _write_database(file, frames))
@@ -115,7 +116,9 @@ def _write_database(path: Path, frames: Sequence[tuple[Record, Atoms]]) -> None:
     database: Any = ase.db.connect(path, type="db")
     with database:
         for record, atoms in frames:
-            database.write(atoms, key_value_pairs=atoms.info, data={"competitors": (record.truth or {}).get("competitors")})
+            elastic = atoms.info.pop("elastic", None)
+            data = {"competitors": (record.truth or {}).get("competitors"), "elastic": elastic}
+            database.write(atoms, key_value_pairs=atoms.info, data=data)
 
 
 def _atoms(record: Record, result: Result) -> Atoms:
@@ -124,8 +127,21 @@ def _atoms(record: Record, result: Result) -> Atoms:
     atoms = to_ase(result.crystal)
     atoms.calc = SinglePointCalculator(atoms, energy=result.labels["energy_per_atom"] * len(atoms))
     values = {name: value for name in TRUE if isinstance(value := (record.truth or {}).get(name), float)}
-    formula = record.candidate.formula.replace(" | ", "-").replace(" ", "_")
+    formula = exported_name(record.candidate)
     atoms.info = {"candidate": formula, "candidate_key": f"key-{record.candidate.key}", "round": record.round, "why": record.why, **values}
+    return atoms
+
+
+def exported_name(candidate: Candidate) -> str:
+    """The formula as one word: `fcc_Al10_Co30_Ni60`."""
+    return candidate.formula.replace(" | ", "-").replace(" ", "_")
+
+
+def _evident(atoms: Atoms, result: Result, oracle: str) -> Atoms:
+    """With what another campaign must know to learn from it: the oracle, the largest force (eV/Å), elastic constants [6, 6] (eV/Å³)."""
+    force = {"max_force": result.evidence["max_force"]} if "max_force" in result.evidence else {}
+    elastic = {} if result.elastic is None else {"elastic": np.asarray(result.elastic, float)}
+    atoms.info |= {"oracle": oracle, **force, **elastic}
     return atoms
 
 

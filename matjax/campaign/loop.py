@@ -15,16 +15,18 @@ import numpy as np
 from matjax import keys
 from matjax.campaign.executor import Executor, Inline, Pool, Task
 from matjax.campaign.export import write_trace
+from matjax.campaign.held_back import HeldBack, audit_facts, audit_state, eased, held_back
 from matjax.campaign.measure import Report, measure
 from matjax.campaign.oracle import Oracle, check_elements
 from matjax.campaign.prediction import predicted, prospective
-from matjax.campaign.problem import Problem, Surrogate
-from matjax.campaign.records import Record, learnable, n_charged, read_records, read_rounds
+from matjax.campaign.problem import Problem
+from matjax.campaign.records import Record, learnable, n_charged, read_records, read_rounds, reference_energies
 from matjax.campaign.store import KNOWN, CampaignStopped, Pick, Store, open_store
 from matjax.campaign.trace import Trace, trace_of
 from matjax.config import kind_of
 from matjax.types import Candidate
 from matjax.value.acquisition import Acquisition
+from matjax.value.brake import Brake
 from matjax.value.proposers import Context, Proposer
 
 
@@ -42,6 +44,7 @@ def discover(
     executor: Executor | None = None,
     report: Report | None = None,
     settings_text: str = "",
+    brake: Brake | None = None,
 ) -> Trace:
     """Searches for candidates of high utility, a batch of oracle calls at a time.
 
@@ -64,6 +67,8 @@ def discover(
       executor: Where the oracle runs; in this process by default.
       report: Told what happens, as dicts with a `kind`: known, learn, propose, picks, result, round, end.
       settings_text: The settings as TOML; a campaign with other settings is not resumed.
+      brake: Watches the audit picks; where the reward promises too much the search is held back, and at last stopped. Left out,
+        the default one.
 
     Returns:
       The trace of everything measured, which also lies in `trace.jsonl`.
@@ -78,10 +83,12 @@ def discover(
             raise ValueError(f"{name} is {value}; it must be at least 1")
     check_elements(oracle, problem.elements)
     known, run_dir = problem.known(), Path(run_dir)
-    identity = _identity(known, oracle, proposer, acquisition, batch, pool, key) | {"settings": settings_text}
+    brake = Brake() if brake is None else brake
+    identity = _identity(known, oracle, proposer, acquisition, batch, pool, key, brake) | {"settings": settings_text}
     limits = {"budget": str(budget), "oracle_note": oracle.note}
     with open_store(run_dir, identity, limits) as store, (executor or Inline()).start() as workers:
-        campaign = _Campaign(problem, oracle, proposer, acquisition, budget, batch, pool, key, store, workers, report or (lambda _: None))
+        tell = report or (lambda _: None)
+        campaign = _Campaign(problem, oracle, proposer, acquisition, budget, batch, pool, key, store, workers, tell, brake)
         try:
             reason = campaign.run(known)
         except KeyboardInterrupt:
@@ -110,6 +117,7 @@ class _Campaign:
     store: Store
     workers: Pool
     report: Report
+    brake: Brake
 
     def run(self, known: Sequence[Candidate]) -> str:
         """Opens and finishes rounds until there is a reason to end; returns it."""
@@ -117,12 +125,14 @@ class _Campaign:
             self.store.open_round(KNOWN, [Pick(candidate, "known") for candidate in known], {})
         while True:
             records, rounds = read_records(self.store.connection), read_rounds(self.store.connection)
-            if rounds[-1]["is_open"]:
-                self.finish(rounds[-1]["round"], records)
+            if (unfinished := next((r["round"] for r in rounds if r["is_open"]), None)) is not None:
+                self.finish(unfinished, records)
                 continue
             spent = n_charged(records)
             if spent >= self.budget:
                 return f"the budget is spent: {spent} of {self.budget} oracle calls"
+            if (audit := audit_state(self.brake, records)).stopped:
+                return f"the reward was caught out {audit.n_breach} times by the audit picks; `matjax audit` says more"
             picks, facts = self.ask(i := len(rounds) - 1, records, min(self.batch, self.budget - spent))
             if not picks:
                 return f"nothing is left to propose after {spent} of {self.budget} oracle calls"
@@ -136,7 +146,7 @@ class _Campaign:
         if i == KNOWN:
             self.report({"kind": "known", "n": sum(record.round == i for record in records), "pending": len(pending)})
         tasks = [Task(record.candidate.key, tuple(self.problem.cells(record.candidate))) for record in pending]
-        measure(self.store, self.oracle, self.workers, pending, tasks, self.report)
+        measure(self.store, self.oracle, self.workers, pending, tasks, self.report, reference_energies(records))
         seconds = time.perf_counter() - begun
         records = read_records(self.store.connection)
         measured = learnable(records)
@@ -155,20 +165,22 @@ class _Campaign:
         """The picks of a round with their predictions, and what its record shows; a function of records and key alone."""
         key, measured, begun = keys.child(self.key, "round", i), learnable(records), time.perf_counter()
         surrogate, n_reward, facts = None, [0], dict[str, Any](n_train=len(measured))
+        audit = audit_state(self.brake, records)
         if self.acquisition is not None:
             self.report({"kind": "learn", "round": i, "n": len(measured)})
             surrogate = self.problem.learn(measured, round=i, run_dir=self.store.run_dir, key=keys.child(key, "learn"))
-            facts |= surrogate.facts
+            surrogate = held_back(surrogate, records, audit)
+            facts |= {**surrogate.facts, **audit_facts(audit)}
         learned = time.perf_counter()
         self.report({"kind": "propose", "round": i})
         context = self._context(surrogate, records, n_reward)
-        found = self.proposer.propose(self.pool, context, keys.child(key, "propose"))
+        found = eased(self.proposer, audit.factor).propose(self.pool, context, keys.child(key, "propose"))
         found = list({c.key: c for c in found if c.key not in context.seen}.values())
         picks = self._pick(surrogate, found, n, keys.child(key, "pick"))
         facts |= {"n_pool": len(found), "n_reward_calls": n_reward[0]}
         return picks, facts | {"seconds_learn": learned - begun, "seconds_propose": time.perf_counter() - learned}
 
-    def _context(self, surrogate: Surrogate | None, records: Sequence[Record], n_reward: list[int]) -> Context:
+    def _context(self, surrogate: HeldBack | None, records: Sequence[Record], n_reward: list[int]) -> Context:
         """What the proposer may know; counts candidates whose reward it asks for."""
         space = self.problem.space
 
@@ -181,7 +193,7 @@ class _Campaign:
         seen = frozenset(record.candidate.key for record in records)
         return Context(space=space, reward=None if surrogate is None else reward, history=history, seen=seen)
 
-    def _pick(self, surrogate: Surrogate | None, found: Sequence[Candidate], n: int, key: jax.Array) -> list[Pick]:
+    def _pick(self, surrogate: HeldBack | None, found: Sequence[Candidate], n: int, key: jax.Array) -> list[Pick]:
         """The batch."""
         if surrogate is None or self.acquisition is None:
             return [Pick(candidate, kind_of(type(self.proposer))) for candidate in found[:n]]
@@ -193,7 +205,7 @@ class _Campaign:
             raise ValueError(
                 f"the surrogate's log utility is not finite for {len(bad)} of {len(found)} candidates, such as {found[bad[0]].formula}"
             )
-        chosen = self.acquisition.pick(log_utility, min(n, len(found)), key)
+        chosen = self.acquisition.pick(log_utility + surrogate.log_probability(found), min(n, len(found)), key)
         picked = [found[index] for index, _ in chosen]
         told = predicted(surrogate, picked, log_utility[:, [index for index, _ in chosen]])
         return [Pick(candidate, why, said) for candidate, (_, why), said in zip(picked, chosen, told, strict=True)]
@@ -207,6 +219,7 @@ def _identity(
     batch: int,
     pool: int,
     key: jax.Array,
+    brake: Brake,
 ) -> dict[str, str]:
     """What must be the same when a campaign is resumed."""
     shown = lambda thing: repr(thing) if dataclasses.is_dataclass(thing) else type(thing).__qualname__
@@ -217,6 +230,7 @@ def _identity(
         "acquisition": shown(acquisition),
         "batch": str(batch),
         "pool": str(pool),
+        "brake": shown(brake),
         "known set": f"{len(known)} candidates, {hashlib.sha256(''.join(c.key for c in known).encode()).hexdigest()[:16]}",
     }
 

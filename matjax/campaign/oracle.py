@@ -10,14 +10,16 @@ from typing import Protocol
 import numpy as np
 from ase.calculators import calculator as ase_errors
 
-from matjax.data.elements import SYMBOLS
+from matjax.data.elements import SYMBOLS, number
 from matjax.types import Crystal, Dataset, Result
 from matjax.units import ENERGY
 
 FAILURES = {
     "transient": "the machine (a time limit, a process that died, memory, a disk); worth another attempt",
     "numerical": "the method (no convergence, a value that is not finite); worth one attempt with safer settings",
+    "unlisted": "nobody: the oracle has no answer for this crystal and will have none; final, and says nothing of the crystal",
     "physical": "the crystal (lost, exploded, implausible); final",
+    "waiting": "nobody: the answer is not there yet; the campaign ends its run, and asks again when it goes on",
     "programming": "the oracle itself (a wrong setting, wrong atoms, wrong units); stop and mend it",
 }
 """Classes of failure: whose fault it is, and what follows."""
@@ -78,6 +80,38 @@ def check_elements(oracle: Oracle, elements: Sequence[str]) -> None:
         raise ValueError(f"the oracle {oracle.name} does not know {', '.join(missing)}; it knows {', '.join(sorted(oracle.elements))}")
 
 
+def check_symbols(known: Sequence[str]) -> None:
+    """Refuses a list of known elements that is empty or holds what is no element.
+
+    Raises:
+      ValueError: Saying what it holds.
+    """
+    if not known:
+        raise ValueError("known is empty; name the elements that the calculator knows")
+    for symbol in known:
+        number(symbol)
+
+
+def gives(oracle: Oracle) -> tuple[str, ...]:
+    """What an oracle gives beside energy and volume, of "elastic" and "frames": both unless its attribute `gives` says otherwise."""
+    return getattr(oracle, "gives", ("elastic", "frames"))
+
+
+class OracleFailed(RuntimeError):
+    """A measurement that failed, for a reason whose class is known."""
+
+    def __init__(self, failure: str, message: str) -> None:
+        """Takes one of `FAILURES` and what happened."""
+        super().__init__(message)
+        self.failure = failure
+
+
+def foreign_elements(oracle: Oracle, crystal: Crystal) -> str:
+    """What a crystal holds that an oracle does not know, in words; empty where it knows all."""
+    foreign = sorted({SYMBOLS[z] for z in crystal.numbers} - set(oracle.elements))
+    return f"{oracle.name} does not know {', '.join(foreign)}; it knows {', '.join(oracle.elements)}" if foreign else ""
+
+
 def failed(failure: str, message: str, cost: float = 0.0) -> Result:
     """The result of a crystal that failed.
 
@@ -93,6 +127,8 @@ def failed(failure: str, message: str, cost: float = 0.0) -> Result:
 
 def failed_by(error: BaseException, cost: float = 0.0) -> Result:
     """The result of a crystal at which an exception was raised; only its text is kept, so that it can travel."""
+    if isinstance(error, OracleFailed):
+        return failed(error.failure, str(error), cost)
     return failed(failure_of(error), f"{type(error).__name__}: {error}", cost)
 
 
@@ -120,7 +156,7 @@ def check_result(
     *,
     elastic: bool = False,
     frames: bool = False,
-    max_force: float = 0.02,
+    max_force: float | None = 0.02,
     reference_energies: Mapping[str, float] | None = None,
 ) -> Result:
     """The result, if it may be learned from or says itself that it may not; else a failed one that says why.
@@ -132,7 +168,8 @@ def check_result(
       result: What came back.
       elastic: Elastic constants were asked for.
       frames: Frames were asked for.
-      max_force: Largest force on an atom at which a result counts as converged, eV/Å.
+      max_force: Largest force on an atom at which a result counts as converged, eV/Å; None where labels are no relaxations
+        (atoms on ideal sites, a measurement), so that no force is evidence.
       reference_energies: {symbol: eV/atom} of the elements by the same oracle, to notice wrong units.
 
     Returns:
@@ -147,7 +184,7 @@ def check_result(
 
 
 def _problems(
-    crystal: Crystal, result: Result, elastic: bool, frames: bool, max_force: float, reference_energies: Mapping[str, float] | None
+    crystal: Crystal, result: Result, elastic: bool, frames: bool, max_force: float | None, reference_energies: Mapping[str, float] | None
 ) -> Iterator[tuple[str, str]]:
     """(class, message) of what is wrong with a result that calls itself converged, the most telling first."""
     if result.crystal is None:
@@ -168,7 +205,7 @@ def _problems(
     if abs(result.labels["volume_per_atom"] / volume - 1) > 1e-3:
         yield "programming", f"volume_per_atom is {result.labels['volume_per_atom']:.3f} Å³, but that of the relaxed crystal {volume:.3f}"
     force = result.evidence.get("max_force", np.nan)
-    if not force <= 1.001 * max_force:
+    if max_force is not None and not force <= 1.001 * max_force:
         yield "numerical", f"no evidence of convergence: max_force is {force:.4g} eV/Å; it must be given and at most {max_force:.4g}"
     yield from _wrong_elastic(result.elastic, elastic)
     yield from _wrong_frames(crystal, result.frames, frames)

@@ -14,11 +14,8 @@ from matjax.campaign.executor import Task, ask
 from matjax.campaign.measure import checked
 from matjax.campaign.oracle import Oracle
 from matjax.campaign.problem import Measured
-from matjax.keys import generator
 from matjax.types import Candidate
-
-N_DRAW = 400
-"""Draws of n candidates from the pool, per n."""
+from matjax.value.audit import best_of_n
 
 
 def audit_pool(
@@ -38,31 +35,28 @@ def audit_pool(
     return [(m.candidate, float(truth[k]["log_utility"])) for k, m in sound.items() if k in truth]
 
 
-def pressure(surrogate: AlloySurrogate, pool: list[tuple[Candidate, float]], key: jax.Array) -> list[dict[str, Any]]:
+def pressure(surrogate: AlloySurrogate, pool: list[tuple[Candidate, float]]) -> list[dict[str, Any]]:
     """Best-of-n curves: the log utility that the reward promises of the best of n, and what is true of it.
 
     `proxy` is the pessimistic reward of the ensemble, `proxy_single` the log utility by one network, with no pessimism. A reward
-    that is gamed promises more and more while the truth falls behind. Draws are with replacement; the interval holds 90% of them.
+    that is gamed promises more and more while the truth falls behind. The expectation over all draws of n; the interval holds 90%
+    of them.
     """
     if len(pool) < 2:
         return []
     candidates, truth = [c for c, _ in pool], np.array([t for _, t in pool])
-    proxy, single = surrogate.reward(candidates), surrogate.single(candidates)
-    rng, rows = generator(key), []
     sizes = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n <= len(pool) // 2]
-    for n in sizes:
-        drawn = rng.integers(0, len(pool), (N_DRAW, n))
-        best = drawn[np.arange(N_DRAW), np.argmax(proxy[drawn], 1)]
-        alone = drawn[np.arange(N_DRAW), np.argmax(single[drawn], 1)]
-        rows.append(
-            {
-                "n": n,
-                "proxy": float(proxy[best].mean()),
-                "truth": float(truth[best].mean()),
-                "truth_low": float(np.quantile(truth[best], 0.05)),
-                "truth_high": float(np.quantile(truth[best], 0.95)),
-                "proxy_single": float(single[alone].mean()),
-                "truth_single": float(truth[alone].mean()),
-            }
-        )
-    return rows
+    own = best_of_n(surrogate.reward(candidates), truth, sizes)
+    alone = best_of_n(surrogate.single(candidates), truth, sizes)
+    return [
+        {
+            "n": n,
+            "proxy": float(own.proxy[i]),
+            "truth": float(own.truth[i]),
+            "truth_low": float(own.low[i]),
+            "truth_high": float(own.high[i]),
+            "proxy_single": float(alone.proxy[i]),
+            "truth_single": float(alone.truth[i]),
+        }
+        for i, n in enumerate(sizes)
+    ]

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from matjax.value.properties import Properties
 
 
+def worst(results: Sequence[Result]) -> Result:
+    """The result that decides, of a candidate's crystals."""
+    classes = ("", *FAILURES)
+    return max(results, key=lambda result: (STATUS.index(result.status), classes.index(failure_class(result))))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
     """A candidate with what the oracle said of each of its crystals.
@@ -32,8 +38,7 @@ class Measured:
     @property
     def worst(self) -> Result:
         """The result that decides: a candidate is as far from converged as the worst of its crystals."""
-        classes = ("", *FAILURES)
-        return max(self.results, key=lambda result: (STATUS.index(result.status), classes.index(failure_class(result))))
+        return worst(self.results)
 
     @property
     def converged(self) -> bool:

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.fd import FiniteDifferenceCalculator
+from ase.constraints import FixAtoms
 from ase.filters import UnitCellFilter
 from ase.optimize import FIRE, LBFGS
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from matjax.config import spec
 from matjax.data.convert import from_ase, to_ase
-from matjax.graph.neighbours import neighbours
+from matjax.simulate.evidence import evidence, transformed
 from matjax.simulate.frames import dataset, shaken
 from matjax.types import Crystal, Dataset, Result
 
@@ -37,6 +38,9 @@ class Recipe:
       max_displacement: An atom farther from its lattice site than this, in nearest-neighbour distances, has left it.
       min_volume: Smallest ratio of relaxed to given volume that counts as the same structure.
       max_volume: Largest such ratio.
+      ideal: Keep atoms on the sites of the lattice and relax the volume alone, for labels that are cheaper; forces are then in
+        the evidence, but not limited.
+      gives: What else to measure, of "elastic" and "frames".
     """
 
     max_force: float = 0.02
@@ -49,6 +53,18 @@ class Recipe:
     max_displacement: float = 0.4
     min_volume: float = 0.7
     max_volume: float = 1.4
+    ideal: bool = False
+    gives: tuple[str, ...] = ("elastic", "frames")
+
+    def __post_init__(self) -> None:
+        """Refuses to give what no oracle gives."""
+        if unknown := set(self.gives) - {"elastic", "frames"}:
+            raise ValueError(f"gives holds {', '.join(sorted(unknown))}; allowed: elastic, frames")
+
+    @property
+    def force_limit(self) -> float | None:
+        """What `check_result` holds the largest force against, eV/Å; None for ideal sites."""
+        return None if self.ideal else self.max_force
 
 
 def measure_crystal(crystal: Crystal, calculator: Any, recipe: Recipe, *, elastic: bool, frames: bool, source: str) -> Result:
@@ -75,18 +91,18 @@ def measure_crystal(crystal: Crystal, calculator: Any, recipe: Recipe, *, elasti
     atoms = to_ase(crystal)
     atoms.calc = _with_stress(calculator)
     n_step = _relax_cell(atoms, recipe)
-    relaxed, evidence = from_ase(atoms), _evidence(crystal, atoms, n_step)
+    relaxed, proof = from_ase(atoms), _evidence(crystal, atoms, n_step, recipe)
     labels = {"energy_per_atom": float(atoms.get_potential_energy()) / len(atoms), "volume_per_atom": relaxed.volume / len(atoms)}
-    status, error = _verdict(crystal, evidence, recipe)
+    status, error = _verdict(crystal, proof, recipe)
     if status != "converged":
-        return Result(status, relaxed, labels, evidence=evidence, error=error)
-    constants = elastic_constants(atoms, recipe) if elastic else None
-    found = _frames(crystal, relaxed, atoms.calc, recipe, source) if frames else None
-    return Result(status, relaxed, labels, constants, found, evidence)
+        return Result(status, relaxed, labels, evidence=proof, error=error)
+    constants = elastic_constants(atoms, recipe) if elastic and "elastic" in recipe.gives else None
+    found = _frames(crystal, relaxed, atoms.calc, recipe, source) if frames and "frames" in recipe.gives else None
+    return Result(status, relaxed, labels, constants, found, proof)
 
 
 def elastic_constants(atoms: Atoms, recipe: Recipe) -> np.ndarray:
-    """Elastic constants [6, 6] of relaxed ions in ASE's Voigt order, eV/Å³.
+    """Elastic constants [6, 6] of relaxed ions (of clamped ones on ideal sites) in ASE's Voigt order, eV/Å³.
 
     Args:
       atoms: A relaxed crystal with a calculator; left as it came.
@@ -107,6 +123,8 @@ def _relaxed_stress(atoms: Atoms, strain: np.ndarray, recipe: Recipe) -> np.ndar
     strained.calc = atoms.calc
     symmetric = voigt_6_to_full_3x3_stress(strain * [1, 1, 1, 0.5, 0.5, 0.5])
     strained.set_cell(atoms.cell.array @ (np.eye(3) + symmetric), scale_atoms=True)
+    if recipe.ideal:
+        return strained.get_stress()
     tolerance = recipe.max_force / 4
     _relax(strained, strained, tolerance, np.inf, recipe.max_step)
     force = _max_force(strained)
@@ -129,7 +147,10 @@ def _relax_cell(atoms: Atoms, recipe: Recipe) -> int:
     """Relaxes positions and isotropic volume; returns the number of steps."""
     # The factor makes the volume about as stiff as an atom, which saves steps.
     volume = UnitCellFilter(atoms, hydrostatic_strain=True, cell_factor=3 * float(len(atoms)) ** 0.5)
-    return _relax(volume, atoms, recipe.max_force, recipe.max_stress, recipe.max_step)
+    atoms.set_constraint(FixAtoms(range(len(atoms))) if recipe.ideal else None)
+    n_step = _relax(volume, atoms, recipe.force_limit or np.inf, recipe.max_stress, recipe.max_step)
+    atoms.set_constraint(None)
+    return n_step
 
 
 def _relax(target: Any, atoms: Atoms, max_force: float, max_stress: float, max_step: int) -> int:
@@ -163,38 +184,20 @@ def _max_stress(atoms: Atoms) -> float:
     return abs(float(atoms.get_stress()[:3].mean()))
 
 
-def _evidence(crystal: Crystal, atoms: Atoms, n_step: int) -> dict[str, float]:
-    """Evidence of convergence; displacements are from the lattice sites, scaled with the lattice, without rigid drift."""
-    sites = crystal.positions @ np.linalg.solve(crystal.lattice, atoms.cell.array)
-    moved = atoms.positions - sites
-    return {
-        "max_force": _max_force(atoms),
-        "max_stress": _max_stress(atoms),
-        "n_step": float(n_step),
-        "volume_ratio": float(atoms.get_volume()) / crystal.volume,
-        "max_displacement": float(np.linalg.norm(moved - moved.mean(0), axis=1).max()),
-        "min_distance": _min_distance(from_ase(atoms)),
-    }
+def _evidence(crystal: Crystal, atoms: Atoms, n_step: int, recipe: Recipe) -> dict[str, float]:
+    """Evidence of convergence; where there is one, also the `magnetic_moment`, Bohr magnetons per atom."""
+    left = {"max_force": _max_force(atoms), "max_stress": _max_stress(atoms), "n_step": float(n_step)}
+    if (moment := getattr(atoms.calc, "results", {}).get("magmom")) is not None:
+        left["magnetic_moment"] = float(moment) / len(atoms)
+    return evidence(crystal, from_ase(atoms)) | {"relaxed": float(not recipe.ideal)} | left
 
 
-def _min_distance(crystal: Crystal) -> float:
-    """Distance of the nearest two atoms (or images), Å: the search widens until it finds a pair."""
-    reach = 1.5 * (crystal.volume / len(crystal)) ** (1 / 3)
-    while not len(vectors := neighbours(crystal, reach).vectors):
-        reach *= 2
-    return float(np.linalg.norm(vectors, axis=1).min())
-
-
-def _verdict(crystal: Crystal, evidence: dict[str, float], recipe: Recipe) -> tuple[str, str]:
+def _verdict(crystal: Crystal, proof: dict[str, float], recipe: Recipe) -> tuple[str, str]:
     """Status and error of a relaxation that came to its end."""
-    ratio, moved = evidence["volume_ratio"], evidence["max_displacement"]
-    reach = recipe.max_displacement * _min_distance(crystal) * ratio ** (1 / 3)
-    if not recipe.min_volume <= ratio <= recipe.max_volume:
-        return "transformed", f"physical: the volume changed {ratio:.2f} times; allowed {recipe.min_volume} to {recipe.max_volume}"
-    if moved > reach:
-        return "transformed", f"physical: an atom moved {moved:.2f} Å from its lattice site; allowed {reach:.2f}"
-    if evidence["max_force"] > recipe.max_force or evidence["max_stress"] > recipe.max_stress:
-        left = f"{evidence['max_force']:.3g} eV/Å and {evidence['max_stress']:.3g} eV/Å³ are left after {evidence['n_step']:.0f} steps"
+    if error := transformed(crystal, proof, recipe):
+        return "transformed", error
+    if proof["max_force"] > (recipe.force_limit or np.inf) or proof["max_stress"] > recipe.max_stress:
+        left = f"{proof['max_force']:.3g} eV/Å and {proof['max_stress']:.3g} eV/Å³ are left after {proof['n_step']:.0f} steps"
         return "unconverged", f"numerical: {left}; wanted {recipe.max_force} and {recipe.max_stress}"
     return "converged", ""
 

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,9 +26,12 @@ from matjax.interrupt import interrupt_afterwards
 from matjax.types import Candidate, Result
 
 FILE = "campaign.sqlite"
-SCHEMA = 1
+SCHEMA = 2
 KNOWN = -1
 """The round of what is measured before the first round."""
+
+IMPORTED = "imported"
+"""Why a candidate is there that the campaign neither picked nor measured: its results came from outside."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the operating system says when a file cannot grow."""
@@ -41,6 +45,8 @@ CREATE TABLE task(candidate TEXT NOT NULL REFERENCES candidate, attempt INTEGER 
   submitted REAL NOT NULL, seconds REAL, PRIMARY KEY(candidate, attempt));
 CREATE TABLE result(candidate TEXT NOT NULL REFERENCES candidate, cell INTEGER NOT NULL, status TEXT NOT NULL, error TEXT NOT NULL,
   cost REAL NOT NULL, payload BLOB NOT NULL, digest TEXT NOT NULL, PRIMARY KEY(candidate, cell));
+CREATE TABLE retried(candidate TEXT NOT NULL REFERENCES candidate, n INTEGER NOT NULL, cell INTEGER NOT NULL, status TEXT NOT NULL,
+  error TEXT NOT NULL, cost REAL NOT NULL, payload BLOB NOT NULL, digest TEXT NOT NULL, PRIMARY KEY(candidate, n, cell));
 CREATE TABLE event(id INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, facts TEXT NOT NULL);
 """
 
@@ -137,12 +143,25 @@ class Store:
             if connection.execute("SELECT 1 FROM result WHERE candidate = ?", (candidate,)).fetchone():
                 _event(connection, "duplicate", {"candidate": candidate, "attempt": attempt})
                 return False
-            rows = [
-                (candidate, cell, result.status, result.error, result.cost, payload, digest(payload))
-                for cell, (result, payload) in enumerate(zip(results, payloads, strict=True))
-            ]
-            connection.executemany("INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            _insert(connection, candidate, results, payloads)
         return True
+
+    def add_imported(self, i: int, outside: Sequence[tuple[Candidate, Sequence[Result], Mapping[str, Any] | None]], source: str) -> None:
+        """Candidates with their results that were measured elsewhere, all or none.
+
+        Args:
+          i: The last round that was opened: its model never saw them, the next one will.
+          outside: (candidate, one result per crystal, what it is worth or None while the round is open).
+          source: Where they come from.
+        """
+        payloads = [[encode(result) for result in results] for _, results, _ in outside]
+        with self._transaction() as connection:
+            (first,) = connection.execute("SELECT coalesce(max(slot) + 1, 0) FROM candidate WHERE round = ?", (i,)).fetchone()
+            for slot, ((c, results, truth), encoded) in enumerate(zip(outside, payloads, strict=True), first):
+                told = (c.key, c.prototype, to_json(c.occupancy), i, slot, IMPORTED, "{}", None if truth is None else to_json(truth))
+                connection.execute("INSERT INTO candidate VALUES (?, ?, ?, ?, ?, ?, ?, ?)", told)
+                _insert(connection, c.key, results, encoded)
+            _event(connection, IMPORTED, {"candidates": [c.key for c, _, _ in outside], "source": source})
 
     def close_round(self, i: int, truth: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
         """Ends a round: what its candidates were worth, and how the predictions did."""
@@ -150,6 +169,29 @@ class Store:
             rows = [(to_json(values), key, i) for key, values in truth.items()]
             connection.executemany("UPDATE candidate SET truth = ? WHERE key = ? AND round = ?", rows)
             connection.execute("UPDATE round SET closed = ? WHERE i = ?", (to_json(facts), i))
+
+    def retry(self, candidates: Sequence[str]) -> None:
+        """Sets results aside, so that their candidates are measured again: they stay in the file and stay charged.
+
+        Args:
+          candidates: Keys of candidates that have results; their rounds are open again.
+        """
+        aside = (
+            "INSERT INTO retried SELECT candidate, (SELECT count(DISTINCT n) FROM retried WHERE candidate = ?1), "
+            "cell, status, error, cost, payload, digest FROM result WHERE candidate = ?1"
+        )
+        with self._transaction() as connection:
+            for key in candidates:
+                connection.execute(aside, (key,))
+                connection.execute("DELETE FROM result WHERE candidate = ?", (key,))
+                connection.execute("UPDATE round SET closed = NULL WHERE i = (SELECT round FROM candidate WHERE key = ?)", (key,))
+            _event(connection, "retry", {"candidates": list(candidates)})
+
+    def forget_learned(self) -> None:
+        """Removes what was learned for a round that is not opened yet: it will be learned from other measurements."""
+        (last,) = self.connection.execute("SELECT max(i) FROM round").fetchone()
+        if last is not None and (folder := self.run_dir / "rounds" / f"{last + 1:03d}").exists():
+            shutil.rmtree(folder)
 
     @property
     def has_results(self) -> bool:
@@ -196,6 +238,19 @@ def open_store(run_dir: Path, identity: Mapping[str, str], limits: Mapping[str, 
         if error.errno not in FULL:
             raise
         raise CampaignStopped(_cannot_write(run_dir, error)) from error
+
+
+@contextlib.contextmanager
+def edit_store(run_dir: Path) -> Iterator[Store]:
+    """The store of a campaign that exists, locked for this process; for what a person changes between two runs.
+
+    Raises:
+      ValueError: If there is none, it is of another version, or a coordinator works on it.
+    """
+    if not (run_dir / FILE).exists():
+        raise ValueError(f"{run_dir} holds no campaign ({FILE} is absent)")
+    with open_store(run_dir, {}, {}) as store:
+        yield store
 
 
 def _prepare(store: Store, identity: Mapping[str, str], limits: Mapping[str, str]) -> None:
@@ -251,6 +306,14 @@ def _first_difference(found: str, wanted: str) -> str:
 def _end(connection: sqlite3.Connection, candidate: str, attempt: int, state: str, error: str) -> None:
     command = "UPDATE task SET state = ?, error = ?, seconds = ? - submitted WHERE candidate = ? AND attempt = ?"
     connection.execute(command, (state, error, time.time(), candidate, attempt))
+
+
+def _insert(connection: sqlite3.Connection, candidate: str, results: Sequence[Result], payloads: Sequence[bytes]) -> None:
+    rows = [
+        (candidate, cell, result.status, result.error, result.cost, payload, digest(payload))
+        for cell, (result, payload) in enumerate(zip(results, payloads, strict=True))
+    ]
+    connection.executemany("INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def _event(connection: sqlite3.Connection, kind: str, facts: Mapping[str, Any]) -> None:

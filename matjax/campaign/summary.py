@@ -22,12 +22,14 @@ from matjax.campaign.alloys import AlloyProblem
 from matjax.campaign.baseline import run_baseline
 from matjax.campaign.config import DiscoverConfig
 from matjax.campaign.export import write_candidates, write_structures
+from matjax.campaign.held_back import HeldBack, audit_facts, audit_state, eased, feasibility_of, stricter
 from matjax.campaign.landscape_views import mixing_sections, stability_trends
 from matjax.campaign.pressure import audit_pool, pressure
 from matjax.campaign.problem import Measured
-from matjax.campaign.trace import Trace, read_measured, read_trace
+from matjax.campaign.records import learnable, read_records
+from matjax.campaign.trace import Trace, open_read_only, read_measured, read_trace
 from matjax.keys import child
-from matjax.thermo import NOT_CONSIDERED
+from matjax.thermo import not_considered
 from matjax.toml import to_toml
 from matjax.value import Context, Genetic, Policy, Random, ValueGuided, pair_values, ternary_values, weight_fractions
 
@@ -58,6 +60,8 @@ def write_summary(run_dir: Path, config: DiscoverConfig, *, command: str, second
     begun, tell = time.perf_counter(), report or (lambda _: None)
     problem, trace = config.problem(), read_trace(run_dir)
     measured, known = read_measured(run_dir), read_measured(run_dir, known=True)
+    with open_read_only(run_dir) as connection:
+        records = read_records(connection)
     key = child(config.key(), "summary")
     structures = write_structures(run_dir, N_BEST)
     write_candidates(run_dir, trace)
@@ -68,18 +72,23 @@ def write_summary(run_dir: Path, config: DiscoverConfig, *, command: str, second
     told["best"] = [_best(problem, row, structures) for row in trace.best[:N_BEST]]
     last = max((r["round"] for r in trace.rounds), default=-1)
     if config.acquisition is not None and last >= 0:
-        seen = {k: m for k, m in measured.items() if k in known or _round_of(trace, k) < last}
-        surrogate = problem.learn(seen, round=last, run_dir=run_dir, key=child(config.key(), "round", last, "learn"))
+        before = [r for r in records if r.round < last]
+        surrogate = problem.learn(learnable(before), round=last, run_dir=run_dir, key=child(config.key(), "round", last, "learn"))
+        audit = audit_state(config.brake, before)
+        surrogate = stricter(surrogate, audit.factor)
         tell({"kind": "summary", "stage": "audit"})
         pool = audit_pool(problem, config.oracle, known, config.comparison.audit, child(key, "audit"))
-        told["pressure"] = pressure(surrogate, pool, child(key, "pressure"))
+        told["pressure"] = pressure(surrogate, pool)
+        told["audit"] = audit_facts(audit_state(config.brake, records))
         tell({"kind": "summary", "stage": "landscapes"})
         best = [measured[row["key"]] for row in trace.best[:4]]
         told["mixing"] = mixing_sections(problem, surrogate, known, best[:2])
         told["trends"] = stability_trends(problem, surrogate, known, best)
         if isinstance(config.proposer, ValueGuided):
             tell({"kind": "summary", "stage": "value function"})
-            told["value"] = _value(_policy(config, problem, surrogate, trace, known, measured, last), trace, child(key, "value"))
+            guarded = HeldBack(surrogate, feasibility_of(before))
+            eased_config = dataclasses.replace(config, proposer=eased(config.proposer, audit.factor))
+            told["value"] = _value(_policy(eased_config, problem, guarded, trace, known, measured, last), trace, child(key, "value"))
     told |= {"seconds": seconds + time.perf_counter() - begun, "peak_GiB": _peak_memory()}
     path = run_dir / "discovery.json"
     partial = path.with_name("discovery.json.partial")
@@ -100,7 +109,7 @@ def _header(config: DiscoverConfig, problem: AlloyProblem, trace: Trace, command
         "elements": list(problem.elements),
         "lattices": list(config.space.lattices),
         "prototypes": list(config.known.compounds),
-        "not_considered": list(NOT_CONSIDERED),
+        "not_considered": list(not_considered(problem.elements, config.known.compounds, temperature=config.temperature)),
         "terms": list(config.terms.names),
         "n_leaf": config.space.n_leaf,
         "budget": config.budget,
@@ -143,10 +152,6 @@ def _best(problem: AlloyProblem, row: dict[str, Any], structures: dict[str, str]
         "weight_percent": {s: round(100 * float(w), 2) for s, w in zip(problem.elements, weight, strict=True) if w > 0},
         "structure": structures.get(row["key"]),
     }
-
-
-def _round_of(trace: Trace, key: str) -> int:
-    return next((row["round"] for row in trace.rows if row["key"] == key), -1)
 
 
 def _policy(config: DiscoverConfig, problem: AlloyProblem, surrogate, trace: Trace, known, measured, last: int) -> Policy:

@@ -45,7 +45,8 @@ class Trace:
     @property
     def utility(self) -> list[float | None]:
         """True utility per oracle call, None where a call failed."""
-        return [r["utility"] for r in self.rows if r["call"] is not None]
+        calls = lambda r: [None] * r["retried"] + ([] if r["call"] is None else [r["utility"]])
+        return [utility for r in self.rows for utility in calls(r)]
 
 
 def row(record: Record, call: int | None) -> dict[str, Any]:
@@ -64,6 +65,7 @@ def row(record: Record, call: int | None) -> dict[str, Any]:
         "slot": record.slot,
         "candidate": record.candidate.formula,
         "key": record.candidate.key,
+        "retried": record.n_retried,
         "prototype": record.candidate.prototype,
         "composition": record.candidate.composition,
         "why": record.why,
@@ -88,8 +90,8 @@ def trace_of(connection: sqlite3.Connection) -> Trace:
     """The trace of an open campaign."""
     rows, n_call = [], 0
     for record in read_records(connection):
-        if record.round != KNOWN:
-            n_call += record.charged
+        if record.picked:
+            n_call += record.charged + record.n_retried
             rows.append(row(record, n_call if record.charged else None))
     last = connection.execute("SELECT kind, facts FROM event ORDER BY id DESC LIMIT 1").fetchone()
     reason = json.loads(last[1])["text"] if last and last[0] == "ended" else ""
@@ -111,13 +113,13 @@ def read_measured(run_dir: str | Path, *, known: bool = False) -> dict[str, Meas
 
     Args:
       run_dir: Its folder.
-      known: Only the known set.
+      known: Only the known set, without what was imported.
 
     Raises:
       ValueError: If there is no campaign, or its file is damaged.
     """
     with open_read_only(Path(run_dir)) as connection:
-        return learnable(r for r in read_records(connection) if r.round == KNOWN or not known)
+        return learnable(r for r in read_records(connection) if not known or (r.round == KNOWN and not r.imported))
 
 
 def status(run_dir: str | Path) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def status(run_dir: str | Path) -> dict[str, Any]:
 
     Returns:
       folder; oracle, oracle_note; budget; spent, the oracle calls charged; round, the last one; pending, the picks without
-      a result; n_known; statuses, {status: number} of the picks; known_failed, (candidate, error) of the known set; best,
+      a result; n_known; n_imported; statuses, {status: number} of the picks; known_failed, (candidate, error) of the known set; best,
       up to five rows of the trace; running, the process at work, or None; last_event, {kind, text}.
 
     Raises:
@@ -136,7 +138,7 @@ def status(run_dir: str | Path) -> dict[str, Any]:
     with open_read_only(run_dir) as connection:
         records, trace = read_records(connection), trace_of(connection)
         kind, facts = connection.execute("SELECT kind, facts FROM event ORDER BY id DESC LIMIT 1").fetchone()
-    known, picked = [r for r in records if r.round == KNOWN], [r for r in records if r.round != KNOWN]
+    known, picked = [r for r in records if r.round == KNOWN and not r.imported], [r for r in records if r.picked]
     return {
         "folder": str(run_dir),
         "oracle": trace.meta["oracle"],
@@ -146,6 +148,7 @@ def status(run_dir: str | Path) -> dict[str, Any]:
         "round": trace.rounds[-1]["round"] if trace.rounds else None,
         "pending": sum(r.status == "pending" for r in records),
         "n_known": len(known),
+        "n_imported": sum(r.imported for r in records),
         "statuses": dict(Counter(r.status for r in picked)),
         "known_failed": [(r.candidate.formula, r.error or r.status) for r in known if r.results and not r.converged],
         "best": trace.best[:5],

@@ -1,9 +1,16 @@
 """Value: what is wanted (goals, utility), where to look (spaces), and who finds it (learner, proposers, acquisition)."""
 
-from matjax.value.acquisition import Acquisition, Greedy, Picks, RandomPick, Thompson, UpperBound
+from matjax.value.acquisition import Acquisition, Greedy, LargestCluster, Picks, RandomPick, Thompson, UpperBound
+from matjax.value.audit import BestOfN, Exactness, PlantedHole, best_of_n, exactness, planted_hole
+from matjax.value.brake import AuditState, Brake
+from matjax.value.feasibility import Feasibility, FittedFeasibility
+from matjax.value.gaussian_process import GaussianProcess
 from matjax.value.goals import DensityGoal, Goal, PriceGoal, PughGoal, StabilityGoal
+from matjax.value.kl_budget import divergence, policy_divergence, policy_temperature, temperature_within
 from matjax.value.learner import ValueLearner
 from matjax.value.memory import Memory, Reward
+from matjax.value.pareto import hypervolume, non_dominated, non_dominated_sort
+from matjax.value.pareto_learner import Goals, ParetoLearner, ParetoPolicy, preferred
 from matjax.value.partial import Estimate, pair_values, partial_values, ternary_values
 from matjax.value.policy import Partial, Policy
 from matjax.value.price import atomic_fractions, density, price_per_kg, price_table, weight_fractions
@@ -17,20 +24,32 @@ __all__ = [
     "UNITS",
     "Acquisition",
     "Alloys",
+    "AuditState",
+    "BestOfN",
+    "Brake",
     "Certainty",
     "Context",
     "DensityGoal",
     "Entropic",
     "Estimate",
+    "Exactness",
+    "Feasibility",
+    "FittedFeasibility",
+    "GaussianProcess",
     "Genetic",
     "Goal",
+    "Goals",
     "Greedy",
+    "LargestCluster",
     "LowerBound",
     "Mean",
     "Memory",
+    "ParetoLearner",
+    "ParetoPolicy",
     "Partial",
     "Pessimism",
     "Picks",
+    "PlantedHole",
     "Policy",
     "PriceGoal",
     "Properties",
@@ -46,14 +65,25 @@ __all__ = [
     "ValueGuided",
     "ValueLearner",
     "atomic_fractions",
+    "best_of_n",
     "calibrate",
     "density",
+    "divergence",
+    "exactness",
+    "hypervolume",
     "inflate",
+    "non_dominated",
+    "non_dominated_sort",
     "novelty_limit",
     "pair_values",
     "partial_values",
+    "planted_hole",
+    "policy_divergence",
+    "policy_temperature",
+    "preferred",
     "price_per_kg",
     "price_table",
+    "temperature_within",
     "ternary_values",
     "weight_fractions",
 ]

@@ -121,6 +121,35 @@ class RandomPick:
         return [(int(i), "random") for i in generator(child(key, "random")).choice(n_pool, n, replace=False)]
 
 
+@spec
+class LargestCluster:
+    """Where the members disagree, and differently each time: to learn about the whole pool, not to find its best.
+
+    Candidates are points by the members' deviations from their mean, so that the squared distance of two is the variance of their
+    difference, and what is known well lies at the origin. Each pick becomes the centre of those that are nearer to it than to any other;
+    the next is the farthest point of the cluster with the largest sum of squared distances.
+
+    Source:
+      Holzmueller, Zaverkin, Kaestner & Steinwart (2023), J. Mach. Learn. Res. 24, 164, section 4.2 (LCMD).
+    """
+
+    def pick(self, log_utility: np.ndarray, n: int, key: jax.Array) -> Picks:
+        """(index, "largest cluster") of n different candidates; see `Acquisition.pick`."""
+        samples = _checked(log_utility, n)
+        points = ((samples - samples.mean(0)) / np.sqrt(len(samples))).T
+        distance, centre, free = (points**2).sum(1), np.full(len(points), -1), np.ones(len(points), bool)
+        found: list[int] = []
+        for _ in range(n):
+            clusters, member = np.unique(centre[free], return_inverse=True)
+            largest = clusters[np.argmax(np.bincount(member, distance[free]))]
+            score = np.where(free & (centre == largest), distance, -1.0)
+            found.append(i := int(np.argmax(score)))
+            free[i] = False
+            new = ((points - points[i]) ** 2).sum(1)
+            centre, distance = np.where(new < distance, i, centre), np.minimum(distance, new)
+        return [(i, "largest cluster") for i in found]
+
+
 def _checked(log_utility: np.ndarray, n: int) -> np.ndarray:
     """The samples as float64 [n_sample, n_pool], finite, of a pool with at least n candidates.
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from matjax import keys
 from matjax.config import spec
 from matjax.types import Candidate
 from matjax.value import network
+from matjax.value.consistency import LOSSES, descend, optimizer
+from matjax.value.kl_budget import policy_temperature, temperature_within
 from matjax.value.memory import Memory, Reward
 from matjax.value.mutation import cross, mutate
 from matjax.value.network import Params
 from matjax.value.policy import Policy
-from matjax.value.rollout import draw_distinct, replay
+from matjax.value.rollout import draw_distinct
 from matjax.value.space import Alloys
-from matjax.value.tree import Tree
 
 SELECTION = 0.2
 """Elites are picked as parents with probability proportional to exp(SELECTION x reward / tau)."""
@@ -37,14 +38,18 @@ class ValueLearner:
       ( V(s_t) / tau + sum over t' >= t of [log pi(a_t' | s_t') - log pi0(a_t' | s_t')] - r(x) / tau )^2,
 
     pi0 being uniform over alloys (not over actions). It vanishes everywhere only at the optimum that `Policy` describes, whatever
-    alloys it is taken over; so there is no bootstrapping, no target network and no importance weight.
+    alloys it is taken over; so there is no bootstrapping, no target network and no importance weight. Trajectory balance is its first
+    term, t = 0, alone: the same policy at the optimum, but of the values only that of the empty beginning.
 
     Source:
       Nachum et al. (2017), Bridging the gap between value and policy based reinforcement learning (path consistency, over full
-      suffixes here); Kim et al. (2024), Genetic-guided GFlowNets (the guidance). The prior pi0 takes the place of the counting measure.
+      suffixes here); Malkin et al. (2022), Trajectory balance; Kim et al. (2024), Genetic-guided GFlowNets (the guidance). The prior
+      pi0 takes the place of the counting measure.
 
     Attributes:
       tau: Temperature of the policy, in units of the reward: small is greedy, large is diverse.
+      kl_budget: Most that the policy may differ from pi0, KL(pi || pi0) in nats; tau is raised, before every iteration, to where the
+        policy learned so far keeps to it. With a tau of next to nothing the budget alone says how far the search goes.
       batch: New alloys per iteration, at most; each is one reward call.
       n_iteration: Iterations; batch x n_iteration is the budget of reward calls.
       inner_steps: Gradient steps per iteration.
@@ -57,9 +62,11 @@ class ValueLearner:
       clip: Largest norm of a gradient.
       width: Width of the scorer's hidden layers.
       depth: Number of hidden layers.
+      consistency: "suffix": over every beginning; "trajectory": over whole trajectories alone.
     """
 
     tau: float = 0.2
+    kl_budget: float = math.inf
     batch: int = 128
     n_iteration: int = 8
     inner_steps: int = 16
@@ -72,6 +79,7 @@ class ValueLearner:
     clip: float = 10.0
     width: int = 128
     depth: int = 2
+    consistency: str = "suffix"
 
     def __call__(
         self, space: Alloys, reward: Reward, key: jax.Array, start: Policy | None = None, first: Sequence[Candidate] = ()
@@ -89,30 +97,38 @@ class ValueLearner:
           ValueError: If a setting is out of range, or `start` has another grid, or other bounds or sizes that shape its network.
           FloatingPointError: If the reward of an alloy is not finite, or the loss is not.
         """
-        self._check()
+        self.check()
         memory, uniform = self._begin(space, reward, start, first, keys.child(key, "first"))
-        policy = Policy(space, self._params(space, uniform, start, keys.child(key, "init")), float(self.tau), *_sorted(memory))
-        state = (policy.params, _optimizer(self.learning_rate, 1.0, self.clip).init(policy.params))
-        n_newest = len(memory)
+        tau = max(self.tau, temperature_within(uniform, self.kl_budget)) if start is None else start.tau
+        params = self._params(space, uniform, tau, start, keys.child(key, "init"))
+        policy = Policy(space, params, float(tau), *_sorted(memory), self.consistency)
+        moments = optimizer(self.learning_rate, 1.0, self.clip).init(policy.params)
+        n_newest, schedule = len(memory), (self.learning_rate, float(self.n_iteration * self.inner_steps), self.clip)
         for i in range(self.n_iteration):
             rng = keys.generator(keys.child(key, "iteration", i))
+            policy = self._tempered(policy, keys.child(key, "tau", i)) if i or start is not None else policy
             if i:
                 n_newest = self._explore(memory, policy, rng, keys.child(key, "draw", i))
             rows = self._rows(memory, n_newest, rng)
-            targets, n_step = memory.rewards[rows] / self.tau, float(self.n_iteration * self.inner_steps)
-            state, loss = _improve(state, policy.numbers, policy.tree, memory.actions[rows], targets, self.learning_rate, n_step, self.clip)
-            policy = dataclasses.replace(policy, params=state[0])
+            batches, state = (memory.actions[rows], memory.rewards[rows] / policy.tau), (policy.params, moments)
+            (params, moments), loss = descend(LOSSES[self.consistency], state, policy.numbers, policy.tree, batches, *schedule)
+            policy = dataclasses.replace(policy, params=params)
             if not np.isfinite(loss).all():
                 span = np.ptp(memory.rewards)
-                raise FloatingPointError(f"the loss of iteration {i} is {loss[-1]}; rewards span {span:.3g}, tau is {self.tau:g}")
-        return Policy(space, state[0], float(self.tau), *_sorted(memory))
+                raise FloatingPointError(f"the loss of iteration {i} is {loss[-1]}; rewards span {span:.3g}, tau is {policy.tau:g}")
+        return Policy(space, policy.params, policy.tau, *_sorted(memory), self.consistency)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises ValueError if a setting is out of range."""
         for name in ("batch", "n_iteration", "inner_steps", "elite", "screen", "width", "depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} of the value learner is {getattr(self, name)}; it must be at least 1")
         if not self.tau > 0:
             raise ValueError(f"tau of the value learner is {self.tau}; it must be positive")
+        if not self.kl_budget > 0:
+            raise ValueError(f"kl_budget of the value learner is {self.kl_budget} nats; it must be positive, or inf for no limit")
+        if self.consistency not in LOSSES:
+            raise ValueError(f"consistency of the value learner is {self.consistency!r}; allowed: {', '.join(LOSSES)}")
 
     def _begin(
         self, space: Alloys, reward: Reward, start: Policy | None, first: Sequence[Candidate], key: jax.Array
@@ -128,7 +144,18 @@ class ValueLearner:
         memory.ask(np.concatenate([np.column_stack(space.encode(given)), uniform]))
         return memory, memory.ask(uniform)
 
-    def _params(self, space: Alloys, uniform: np.ndarray, start: Policy | None, key: jax.Array) -> Params:
+    def _tempered(self, policy: Policy, key: jax.Array) -> Policy:
+        """The policy at the temperature of the settings, or at the higher one that keeps it within the budget."""
+        tau = float(self.tau)
+        if self.kl_budget < math.inf:
+            tau = max(tau, policy_temperature(policy, self.kl_budget, key))
+        if tau == policy.tau:
+            return policy
+        ratio = policy.tau / tau
+        scaled = {name: policy.params[name] * ratio for name in ("score", "offset", "scale")}
+        return dataclasses.replace(policy, tau=tau, params={**policy.params, **scaled})
+
+    def _params(self, space: Alloys, uniform: np.ndarray, tau: float, start: Policy | None, key: jax.Array) -> Params:
         """The network of `start`; or a new one at the prior, its value centred on the rewards of uniform draws."""
         tree = space.tree
         fresh = network.init(tree, key, width=self.width, depth=self.depth)
@@ -140,7 +167,7 @@ class ValueLearner:
                     f"elements and {start.space.max_count} sites each; start without it, or with the same grid, bounds, width and depth"
                 )
             return start.params
-        exponent = uniform / self.tau
+        exponent = uniform / tau
         offset = exponent.max() + np.log(np.exp(exponent - exponent.max()).mean())
         return {**fresh, "offset": jnp.float32(offset), "scale": jnp.float32(max(exponent.std(), 1.0))}
 
@@ -148,8 +175,8 @@ class ValueLearner:
         """Asks about the children of elites that the policy thinks best of, and about its own draws; how many alloys were new."""
         n_before, n_child = len(memory), round(self.genetic * self.batch)
         n_parent = self.screen * n_child
-        parents = self._parents(memory, n_parent, rng)
-        crossed = cross(memory.space, parents, self._parents(memory, n_parent, rng), rng)
+        parents = self._parents(memory, n_parent, policy.tau, rng)
+        crossed = cross(memory.space, parents, self._parents(memory, n_parent, policy.tau, rng), rng)
         parents = np.where(rng.random(len(parents))[:, None] < self.crossover, crossed, parents)
         children = memory.new(mutate(memory.space, parents, rng))
         children = children[np.argsort(-policy.log_ratio(children), kind="stable")]
@@ -158,10 +185,10 @@ class ValueLearner:
         memory.ask(memory.new(np.concatenate([children[:n_child], memory.new(drawn), children[n_child:]]))[: self.batch])
         return len(memory) - n_before
 
-    def _parents(self, memory: Memory, n: int, rng: np.random.Generator) -> np.ndarray:
+    def _parents(self, memory: Memory, n: int, tau: float, rng: np.random.Generator) -> np.ndarray:
         """Trajectories of elites [n, n_step], the better the more often."""
         best = memory.best(self.elite)
-        weight = np.exp(SELECTION * (memory.rewards[best] - memory.rewards[best[0]]) / self.tau)
+        weight = np.exp(SELECTION * (memory.rewards[best] - memory.rewards[best[0]]) / tau)
         return memory.actions[rng.choice(best, n, p=weight / weight.sum())]
 
     def _rows(self, memory: Memory, n_newest: int, rng: np.random.Generator) -> np.ndarray:
@@ -174,40 +201,3 @@ class ValueLearner:
 def _sorted(memory: Memory) -> tuple[np.ndarray, np.ndarray, int]:
     best = memory.best(len(memory))
     return memory.actions[best], memory.rewards[best], len(memory)
-
-
-def _optimizer(learning_rate: float | jax.Array, n_step: float | jax.Array, clip: float | jax.Array) -> optax.GradientTransformation:
-    def schedule(count: jax.typing.ArrayLike) -> jax.Array:
-        return learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(jnp.asarray(count) / n_step, 1.0)))
-
-    return optax.chain(optax.clip_by_global_norm(clip), optax.adam(schedule))  # type: ignore[arg-type]
-
-
-def _loss(params: Params, numbers: jax.Array, tree: Tree, actions: jax.Array, targets: jax.Array) -> jax.Array:
-    """Mean square inconsistency over all beginnings of trajectories [n, n_step]; targets are r / tau [n]."""
-    log_pi, log_pi0, value = replay(params, numbers, tree, actions)
-    suffix = jnp.cumsum((log_pi - log_pi0)[:, ::-1], 1)[:, ::-1]
-    return jnp.mean((value + suffix - targets[:, None]) ** 2)
-
-
-@jax.jit
-def _improve(
-    state: tuple,
-    numbers: jax.Array,
-    tree: Tree,
-    actions: jax.Array,
-    targets: jax.Array,
-    learning_rate: float | jax.Array,
-    n_step: float | jax.Array,
-    clip: float | jax.Array,
-) -> tuple[tuple, jax.Array]:
-    """One gradient step per row of actions [inner_steps, n, n_step] and targets [inner_steps, n]; the state and the losses."""
-    optimizer = _optimizer(learning_rate, n_step, clip)
-
-    def descend(state: tuple, batch: tuple[jax.Array, jax.Array]) -> tuple[tuple, jax.Array]:
-        params, memory = state
-        loss, gradient = jax.value_and_grad(_loss)(params, numbers, tree, *batch)
-        updates, memory = optimizer.update(gradient, memory, params)
-        return (optax.apply_updates(params, updates), memory), loss
-
-    return jax.lax.scan(descend, state, (actions, targets))

@@ -31,7 +31,7 @@ class Vocabulary(NamedTuple):
     progress: jax.Array
 
 
-def init(tree: Tree, key: jax.Array, *, width: int = 128, depth: int = 2, n_feature: int = 32) -> Params:
+def init(tree: Tree, key: jax.Array, *, width: int = 128, depth: int = 2, n_feature: int = 32, n_preference: int = 0) -> Params:
     """Parameters of a scorer that starts at the prior: every alloy equally likely, value zero.
 
     Args:
@@ -40,6 +40,7 @@ def init(tree: Tree, key: jax.Array, *, width: int = 128, depth: int = 2, n_feat
       width: Width of the hidden layers.
       depth: Number of hidden layers.
       n_feature: Size of an element's embedding.
+      n_preference: Numbers that say what is preferred (see `condition`); 0 for a scorer of one reward.
     """
     n_physical = physical_features().shape[1]
     sizes = [4 * n_feature + N_LATTICE + tree.log_prior.shape[2] + 3] + [width] * depth
@@ -48,7 +49,21 @@ def init(tree: Tree, key: jax.Array, *, width: int = 128, depth: int = 2, n_feat
     for i, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
         params |= {f"weight_{i}": normal(f"layer {i}", (fan_in, fan_out), fan_in), f"bias_{i}": jnp.zeros(fan_out)}
     params |= {"score": jnp.zeros((width, tree.n_action)), "value": jnp.zeros(width), "offset": jnp.zeros(()), "scale": jnp.ones(())}
+    if n_preference:
+        params |= {f"shift.bias_{i}": normal(f"shift {i}", (n_preference, width), n_preference) for i in range(depth)}
+        params |= {f"shift.{head}": jnp.zeros((n_preference, *params[head].shape)) for head in ("score", "value", "offset")}
     return params
+
+
+def condition(params: Params, preference: jax.Array) -> Params:
+    """The scorer of one preference [n_preference], a scorer like any other: preference @ shift is added to what has a shift.
+
+    To move the first bias is to give the preference to the network as an input; to move the heads is to mix one head per goal, which
+    is what a reward that is linear in the preference asks for.
+    """
+    shifts = {name.removeprefix("shift."): shift for name, shift in params.items() if name.startswith("shift.")}
+    moved = {name: params[name] + jnp.tensordot(preference, shift, 1) for name, shift in shifts.items()}
+    return {name: x for name, x in params.items() if not name.startswith("shift.")} | moved
 
 
 def vocabulary(params: Params, numbers: jax.Array) -> tuple[jax.Array, Vocabulary]:

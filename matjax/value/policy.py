@@ -45,6 +45,7 @@ class Policy:
       actions: Alloys whose reward is known, best first, as trajectories [n_known, n_step].
       rewards: Their rewards [n_known].
       n_call: Alloys that the reward was asked about to learn this policy.
+      consistency: Which values it has learned: "suffix" all of them, "trajectory" V(root) alone.
     """
 
     space: Alloys
@@ -53,6 +54,7 @@ class Policy:
     actions: np.ndarray
     rewards: np.ndarray
     n_call: int
+    consistency: str = "suffix"
 
     @property
     def tree(self) -> Tree:
@@ -96,11 +98,16 @@ class Policy:
             is fixed must be the beginning of that order. For anything else (two elements, say) see `partial_values`.
 
         Raises:
-          ValueError: If a partial alloy is no beginning, or leads to no alloy of the space.
+          ValueError: If a partial alloy is no beginning, or leads to no alloy of the space, or the policy has not learned its value.
         """
         if not partials:
             return np.zeros(0)
         lengths, actions = zip(*(self._beginning(p) for p in partials), strict=True)
+        if self.consistency == "trajectory" and (between := [n for n in lengths if 0 < n < self.tree.n_step]):
+            raise ValueError(
+                f"a policy that was learned from whole trajectories has no values of beginnings; {partials[lengths.index(between[0])]} is "
+                'one: learn with consistency="suffix", or ask `partial_values`'
+            )
         log_pi, log_pi0, value = self._replay(repair(self.space, np.stack(actions)))  # any completion will do
         finished = value[:, 0] + (log_pi - log_pi0).sum(1)
         return self.tau * np.column_stack([value, finished])[np.arange(len(partials)), lengths]
@@ -140,6 +147,7 @@ class Policy:
         """The policy as an npz file of plain arrays."""
         buffer = io.BytesIO()
         about = {"space": np.array(to_toml(self.space)), "tau": np.array(self.tau), "n_call": np.array(self.n_call)}
+        about |= {"consistency": np.array(self.consistency)}
         known = {"actions": self.actions, "rewards": self.rewards}
         np.savez(buffer, allow_pickle=False, **about, **known, **{f"params.{k}": np.asarray(v) for k, v in self.params.items()})
         return buffer.getvalue()
@@ -155,6 +163,7 @@ class Policy:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 params = {k.removeprefix("params."): jnp.asarray(file[k]) for k in file.files if k.startswith("params.")}
                 space = from_toml(str(file["space"]), Alloys)
-                return Policy(space, params, float(file["tau"]), file["actions"], file["rewards"], int(file["n_call"]))
+                known = (file["actions"], file["rewards"], int(file["n_call"]))
+                return Policy(space, params, float(file["tau"]), *known, str(file["consistency"]))
         except (KeyError, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(f"these bytes are not a saved policy: {error}") from error

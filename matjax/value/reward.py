@@ -9,6 +9,7 @@ A failed calculation is never a reward value: it has no samples, and non-finite 
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Protocol
 
 import jax
@@ -117,6 +118,15 @@ class Pessimism:
     def spread_factor(self, z: np.ndarray) -> float:
         """The factor for `inflate`: the fixed one, or the calibrated one of these standardised errors [n]."""
         return calibrate(z, self.prior) if self.spread is None else float(self.spread)
+
+    def stricter(self, factor: float) -> Pessimism:
+        """With the tolerance of disagreement multiplied by a factor below 1: beta, or 1 / kappa; a mean has none and stays."""
+        certainty = self.certainty
+        if isinstance(certainty, Entropic):
+            certainty = dataclasses.replace(certainty, beta=certainty.beta * factor)
+        elif isinstance(certainty, LowerBound):
+            certainty = dataclasses.replace(certainty, kappa=certainty.kappa / factor)
+        return dataclasses.replace(self, certainty=certainty)
 
     def reward(self, log_utility: Array, novelty: Array | None = None, limit: tuple[float, float] | None = None) -> Array:
         """Pessimistic reward [n].

@@ -94,7 +94,7 @@ recipe = {max_force = 0.05}
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"calculator": "emt"}, "calculator is 'emt'; it must be an import path such as"),
+        ({"calculator": "emtt"}, "calculator is 'emtt'; it must be an import path such as .*, or a name: emt, lammps, chgnet"),
         ({"calculator": "ase:EMT"}, "calculator is 'ase:EMT'"),
         ({"known": ()}, "known is empty"),
         ({"known": ("Xy",)}, "'Xy' is no element symbol"),

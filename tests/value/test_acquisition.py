@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from matjax.toml import from_toml, to_toml
-from matjax.value.acquisition import Acquisition, Greedy, RandomPick, Thompson, UpperBound
+from matjax.value.acquisition import Acquisition, Greedy, LargestCluster, RandomPick, Thompson, UpperBound
 
-KINDS = Thompson | UpperBound | Greedy | RandomPick | Acquisition
-ALL = [Thompson(), Thompson(0.0, 0.5, 0.5), UpperBound(2.0), Greedy(), RandomPick()]
+KINDS = Thompson | UpperBound | Greedy | LargestCluster | RandomPick | Acquisition
+ALL = [Thompson(), Thompson(0.0, 0.5, 0.5), UpperBound(2.0), Greedy(), LargestCluster(), RandomPick()]
 SAMPLES = np.random.default_rng(0).normal(-3.0, 1.0, (5, 60))
 
 
@@ -79,6 +79,21 @@ def test_audit_is_a_fair_sample_of_the_whole_pool():
         picked[[i for i, why in Thompson(0.5, 0.0, 0.5).pick(SAMPLES, 20, jax.random.key(seed)) if why == "audit"]] += 1
     best = np.argsort(-SAMPLES.mean(0))[:10]  # what Thompson takes must not be missing from the audit
     assert picked.mean() == pytest.approx(50.0) and picked[best].mean() == pytest.approx(50.0, rel=0.1)
+
+
+def test_the_largest_cluster_asks_about_every_disagreement_once_before_any_twice():
+    rng = np.random.default_rng(0)
+    opinions = rng.normal(size=(8, 3)) * [5.0, 4.0, 3.0]  # three things that the members disagree about, the first the most
+    about = np.repeat([0, 1, 2], [40, 10, 5])
+    samples = opinions[:, about] + 0.01 * rng.normal(size=(8, 55))
+    asked = [about[i] for i, _ in LargestCluster().pick(samples, 3, jax.random.key(0))]
+    assert sorted(asked) == [0, 1, 2]
+    upper = [about[i] for i, _ in UpperBound(2.0).pick(samples, 3, jax.random.key(0))]
+    assert len(set(upper)) == 1  # an upper bound asks about the same thing three times
+
+
+def test_the_largest_cluster_begins_with_the_largest_spread():
+    assert LargestCluster().pick(SAMPLES, 1, jax.random.key(0))[0][0] == np.argmax(SAMPLES.std(0))
 
 
 def test_the_key_matters_where_chance_does():

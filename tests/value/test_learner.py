@@ -44,6 +44,16 @@ def test_the_tree_of_2646_leaves():
     assert abs(policy.value([(None, {})])[0] - exact_value(reward(actions[:, 0], actions[:, 1:]))) < 0.05 * TAU
 
 
+def test_trajectory_balance_has_the_same_policy_and_no_values_of_beginnings():
+    reward, actions = regular_solution(SMALL), trajectories(SMALL)
+    balanced = learned(SMALL, consistency="trajectory")
+    assert total_variation(balanced, reward) < 0.1
+    assert abs(balanced.value([(None, {})])[0] - exact_value(reward(actions[:, 0], actions[:, 1:]))) < 0.1 * TAU
+    assert type(balanced).from_bytes(balanced.to_bytes()).consistency == "trajectory"
+    with pytest.raises(ValueError, match="has no values of beginnings"):
+        balanced.value([(None, {}), ("fcc", {})])
+
+
 def test_the_reward_sees_each_alloy_once_and_no_more_than_the_budget():
     asked: list[tuple] = []
     reward = regular_solution(SMALL)
@@ -111,7 +121,10 @@ def test_a_reward_of_the_wrong_shape_is_refused():
         ValueLearner()(SMALL, lambda lattice, counts: np.zeros(3), jax.random.key(0))
 
 
-@pytest.mark.parametrize("settings, word", [(dict(tau=0.0), "tau"), (dict(batch=0), "batch"), (dict(screen=0), "screen")])
+@pytest.mark.parametrize(
+    "settings, word",
+    [(dict(tau=0.0), "tau"), (dict(batch=0), "batch"), (dict(screen=0), "screen"), (dict(consistency="one"), "suffix, trajectory")],
+)
 def test_settings_out_of_range(settings, word):
     with pytest.raises(ValueError, match=word):
         ValueLearner(**settings)(SMALL, regular_solution(SMALL), jax.random.key(0))

@@ -6,7 +6,7 @@ import pytest
 
 from matjax.toml import from_toml, to_toml
 from matjax.types import Candidate
-from matjax.value import Context, Genetic, Policy, Random, ValueGuided, ValueLearner
+from matjax.value import Context, GaussianProcess, Genetic, Policy, Random, ValueGuided, ValueLearner
 from tests.value.alloys import SMALL, TAU, learned, regular_solution
 
 REWARD = regular_solution(SMALL)
@@ -29,6 +29,7 @@ CASES = {
     "genetic": (Genetic(), EMPTY),
     "genetic, history": (Genetic(), Context(SMALL, None, HISTORY, SEEN)),
     "genetic, reward": (Genetic(), Context(SMALL, REWARD, HISTORY, SEEN)),
+    "gaussian process": (GaussianProcess(n_pool=128), Context(SMALL, None, HISTORY, SEEN)),
     "guided": (GUIDED, Context(SMALL, REWARD, HISTORY, SEEN)),
 }
 
