@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,6 +64,56 @@ def resume(
     run_discovery(settings, folder, command=shlex.join(["matjax", *sys.argv[1:]]), workers=workers)
 
 
+@campaign.command("retry")
+def retry(
+    folder: Folder,
+    candidate: Annotated[str | None, typer.Argument(help="Key or formula of a single candidate, whatever it failed of.")] = None,
+    failure: Annotated[
+        list[str] | None, typer.Option("--class", help="Class of failure, may be repeated; by default transient and numerical.")
+    ] = None,
+) -> None:
+    """Have candidates that failed measured again when the campaign goes on; what they were charged stays charged.
+
+    **Examples**
+
+    `matjax campaign retry runs/discover`
+
+    `matjax campaign retry runs/discover --class unlisted`
+
+    `matjax campaign retry runs/discover "fcc Al2 Ni6"`
+    """
+    from matjax.campaign import retry
+    from matjax.campaign.retry import AGAIN
+
+    if candidate is not None and failure:
+        raise ValueError("give either a candidate or --class")
+    found = retry(folder, tuple(failure or AGAIN), candidate)
+    for record in found:
+        typer.echo(f"{record.candidate.key} {record.candidate.formula}: {record.error or record.status}")
+    charged = sum(record.charged for record in found)
+    typer.echo(f"{len(found)} candidates are to be measured again ({charged} oracle calls that they cost stay spent)")
+    if found:
+        typer.echo(f"next: matjax campaign resume {shlex.quote(str(folder))}")
+
+
+@campaign.command("why")
+def why(
+    folder: Folder,
+    candidate: Annotated[str, typer.Argument(help="Its key (or the beginning of it), or its formula.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+) -> None:
+    """Everything known of a candidate: who picked it and why, what was predicted, each attempt, what came out.
+
+    Example: `matjax campaign why runs/discover 3f9a`
+    """
+    import json
+
+    from matjax.campaign import why
+
+    found = why(folder, candidate)
+    typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(why_lines(found)))
+
+
 @campaign.command("export")
 def export(
     folder: Folder,
@@ -81,6 +133,35 @@ def export(
     typer.echo(f"written: {export(folder, to, out)}")
 
 
+@campaign.command("import")
+def import_(
+    folder: Folder,
+    file: Annotated[Path, typer.Argument(help=".extxyz or .db as `export` writes them, or .csv with units in its columns.")],
+) -> None:
+    """Take in results of the same oracle that were measured elsewhere: all of a file or nothing, once, not charged.
+
+    The campaign learns from them when it goes on; its earlier picks stand.
+
+    **Examples**
+
+    `matjax campaign import runs/discover alloys.db`
+
+    `matjax campaign import runs/discover measured.csv`
+    """
+    from matjax.campaign import import_results
+    from matjax.cli.discover_session import read_settings
+
+    settings = read_settings(folder)
+    new, skipped = import_results(folder, file, settings.problem(), settings.oracle)
+    for measured in new:
+        typer.echo(f"imported: {measured.candidate.formula}")
+    for why, n in Counter(why for _, why in skipped).items():
+        typer.echo(f"skipped: {n} candidates, such as {next(name for name, said in skipped if said == why)}: {why}")
+    typer.echo(f"{len(new)} candidates are imported; no oracle call is charged for them")
+    if new:
+        typer.echo(f"next: matjax campaign resume {shlex.quote(str(folder))}")
+
+
 def status_lines(found: Mapping[str, Any]) -> list[str]:
     """The status of a campaign (see `matjax.campaign.status`) in words."""
     kind, text = found["last_event"]["kind"], found["last_event"]["text"]
@@ -88,11 +169,12 @@ def status_lines(found: Mapping[str, Any]) -> list[str]:
     said = f": {text}" if text and not found["running"] else ""
     n_round = 0 if found["round"] is None else found["round"] + 1
     statuses = ", ".join(f"{n} {name}" for name, n in sorted(found["statuses"].items()))
+    imported = f"{n} imported; " if (n := found.get("n_imported", 0)) else ""
     lines = [
         f"{found['folder']}: {state}{said}",
         f"oracle: {found['oracle']}: {found['oracle_note']}",
         f"{found['spent']} of {found['budget']} oracle calls in {n_round} rounds{f' ({statuses})' if statuses else ''}; "
-        f"known set of {found['n_known']}; {found['pending']} to be measured",
+        f"known set of {found['n_known']}; {imported}{found['pending']} to be measured",
         *(f"  known, not converged: {formula}: {error}" for formula, error in found["known_failed"][:5]),
     ]
     if len(found["known_failed"]) > 5:
@@ -100,3 +182,30 @@ def status_lines(found: Mapping[str, Any]) -> list[str]:
     if state in ("stopped", "interrupted"):
         lines.append(f"next: matjax campaign resume {shlex.quote(found['folder'])}")
     return lines
+
+
+def why_lines(found: Mapping[str, Any]) -> list[str]:
+    """What is known of a candidate (see `matjax.campaign.why`) in words."""
+    where = "the known set" if found["round"] < 0 else f"round {found['round']}, pick {found['slot'] + 1} of {found['of']}"
+    how = "measured elsewhere, imported" if found["why"] == "imported" else f"{where}, picked as {found['why']}"
+    lines = [f"{found['candidate']} ({found['key']}): {how}"]
+    lines += [f"  {name}: {found[name]}" for name in ("proposer", "acquisition", "oracle") if found[name]]
+    for title, facts in (("model", found["model"]), ("predicted", found["predicted"]), ("worth", found["truth"] or {})):
+        lines += [f"  {title} {name}: {_shown(value)}" for name, value in facts.items() if value is not None]
+    told = lambda row: f" ({row['error']})" if row["error"] else ""
+    for row in found["attempts"]:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["submitted"]))
+        took = "" if row["seconds"] is None else f", {row['seconds']:.1f} s"
+        lines.append(f"  attempt {row['attempt'] + 1}, {when}{took}: {row['state']}{told(row)}")
+    lines += [f"  set aside: {row['status']}: {row['error']}" for row in found["set_aside"]]
+    for i, row in enumerate(found["crystals"]):
+        numbers = ", ".join(f"{name} {_shown(value)}" for name, value in {**row["labels"], **row["evidence"]}.items())
+        lines.append(f"  crystal {i + 1}: {row['status']}{told(row)}{f'; {numbers}' if numbers else ''}")
+    return [*lines, f"  oracle calls: {found['charged']}"]
+
+
+def _shown(value: Any) -> str:
+    """A number with four digits; of a table, its entries."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_shown(entry)}" for name, entry in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

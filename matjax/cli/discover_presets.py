@@ -6,7 +6,7 @@ import dataclasses
 import tomllib
 from pathlib import Path
 
-from matjax.campaign import AseOracle, Emt, Lammps
+from matjax.campaign import Emt, Lammps
 from matjax.campaign.alloys import KnownSet
 from matjax.campaign.config import LABORATORY, Comparison, DiscoverConfig
 from matjax.config import kind_of
@@ -34,8 +34,8 @@ def preset(size: str, oracle: str = "laboratory") -> DiscoverConfig:
     """
     if oracle not in ORACLES:
         raise ValueError(
-            f"oracle {oracle!r} is not known; known: {', '.join(ORACLES)}; any ASE calculator serves by its import path in a settings file "
-            '([oracle] kind = "ase")'
+            f"oracle {oracle!r} is not known; known: {', '.join(ORACLES)}; any ASE calculator, GPAW, program or learned potential serves "
+            'in a settings file ([oracle] kind = "ase", "gpaw", "command" or "potential")'
         )
     default = DiscoverConfig(space=Alloys(ELEMENTS[oracle]), oracle=ORACLES[oracle]())
     default = default if oracle == "laboratory" else dataclasses.replace(default, comparison=NO_COMPARISON)
@@ -93,6 +93,6 @@ def _from_file(path: Path, oracle: str | None) -> DiscoverConfig:
 def leaves_out(config: DiscoverConfig, quick: bool) -> str:
     """What a campaign of this size leaves out, in words; empty if nothing that must be said."""
     said = ["Quick: few metals, a small known set, few epochs. For a look, not for a claim."] if quick else []
-    if isinstance(config.oracle, Lammps | Emt | AseOracle) and config.comparison == NO_COMPARISON:
+    if not isinstance(config.oracle, Laboratory) and config.comparison == NO_COMPARISON:
         said.append("No random or genetic search beside it: with this oracle they cost more than the campaign (--set comparison.seeds=3).")
     return " ".join(said)

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 import matjax
-from matjax.campaign import CampaignStopped, Executor, Inline, Processes, Trace, discover
+from matjax.campaign import CampaignStopped, Executor, Inline, Potential, Processes, Trace, discover
 from matjax.campaign.config import DiscoverConfig
 from matjax.campaign.lock import holder
 from matjax.campaign.store import FILE
@@ -96,6 +96,7 @@ def _search(config: DiscoverConfig, out: Path, executor: Executor, view: Discove
         executor=executor,
         report=view,
         settings_text=tomli_w.dumps(identity(config)),
+        brake=config.brake,
     )
 
 
@@ -113,15 +114,17 @@ def check_counts(config: DiscoverConfig) -> None:
 
 
 def executor_for(config: DiscoverConfig, workers: int | None) -> Executor:
-    """Where the oracle runs: the laboratory in this process, which it fills alone; any other in processes.
+    """Where the oracle runs: the laboratory and potentials in this process, which they fill alone; any other in processes.
 
     Raises:
-      ValueError: If workers are asked for that the laboratory has no use for, or fewer than one.
+      ValueError: If workers are asked for by an oracle that has no use for them, or fewer than one.
     """
-    if not isinstance(config.oracle, Laboratory):
+    if not isinstance(config.oracle, Laboratory | Potential):
         return Processes(workers if workers is not None else os.cpu_count() or 1)
     if workers is not None:
-        raise ValueError("--workers is for the oracles lammps, emt and ase; the laboratory measures all crystals at once in this process")
+        raise ValueError(
+            f"--workers is for oracles of single crystals; the {config.oracle.name} measures all crystals at once in this process"
+        )
     return Inline()
 
 

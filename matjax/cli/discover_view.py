@@ -18,7 +18,7 @@ from matjax.campaign.oracle import Oracle
 from matjax.campaign.records import read_rounds
 from matjax.campaign.store import KNOWN
 from matjax.campaign.trace import open_read_only
-from matjax.thermo import NOT_CONSIDERED
+from matjax.thermo import not_considered
 from matjax.value import ValueGuided
 
 N_BEST = 5
@@ -34,6 +34,7 @@ def plan(config: DiscoverConfig, out: Path, note: str = "") -> list[str]:
     config.check()
     space, oracle, n_known = config.space, config.oracle, len(config.problem().known())
     counts = f"{space.min_elements}" if space.min_elements == space.max_elements else f"{space.min_elements} to {space.max_elements}"
+    absent = not_considered(space.available, config.known.compounds, temperature=config.temperature)
     return [
         f"[bold]Which alloys of {' '.join(space.available)} are worth making?[/]",
         f"space: {space.n_leaf:,} alloys of {counts} elements on {', '.join(space.lattices)}, in steps of {100 / space.n_site:g} at.%",
@@ -42,7 +43,7 @@ def plan(config: DiscoverConfig, out: Path, note: str = "") -> list[str]:
         f"oracle: [bold]{oracle.name}[/] ({oracle.version}): {oracle.note}",
         f"known set: {n_known} elements, binaries, ternaries and ordered compounds, not charged; "
         f"budget: {config.budget} oracle calls, {config.batch} a round",
-        f"free energy: {', '.join(config.terms.names)}; not considered: {', '.join(NOT_CONSIDERED)}",
+        f"free energy: {', '.join(config.terms.names)}; not considered: {', '.join(absent)}",
         *([note] if note else []),
         f"campaign folder: {out}",
     ]

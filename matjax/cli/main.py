@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from matjax.cli.audit import audit
 from matjax.cli.campaign import campaign
 from matjax.cli.demo import demo
 from matjax.cli.discover import discover
@@ -34,8 +35,9 @@ app.command("train")(train)
 app.command("predict")(predict)
 app.command("stress-test")(stress_test)
 app.command("discover")(discover)
+app.command("audit")(audit)
 app.add_typer(campaign, name="campaign")
-app.command("thermo")(thermo)
+app.add_typer(thermo, name="thermo")
 app.command("report")(report)
 app.command("doctor")(doctor)
 app.command("new-layer")(new_layer)
@@ -66,6 +68,10 @@ def main() -> None:
     try:
         app()
     except (ValueError, FileNotFoundError, FloatingPointError, PermissionError) as error:
+        fail(str(error), 2)
+    except ImportError as error:
+        if error.name is not None:  # a module of ours, or a broken installation: that is for a traceback
+            raise
         fail(str(error), 2)
     except OSError as error:
         fail(f"{error.strerror or error} ({error.filename or 'no file named'}); finished rows and epochs are kept", 3)

@@ -21,11 +21,13 @@ from matjax.data import domain_labels, load
 from matjax.data.elements import symbol
 from matjax.data.embedded import NAMED
 from matjax.data.read import read
+from matjax.nn import Head
 from matjax.nn.layout import too_large
 from matjax.report.words import number, percent
 from matjax.toml import from_dict
 from matjax.training import GraphPredictor
 from matjax.training.checkpoint import load_model
+from matjax.training.head_labels import heads_of
 from matjax.training.pretrained import NAMED as NAMED_POTENTIALS
 from matjax.training.pretrained import potential
 from matjax.types import Crystal, Dataset, Prediction
@@ -150,6 +152,7 @@ def answer(predictor: GraphPredictor, trust: FittedTrust | None, given: Input, *
         columns |= {"std": judged.std, "half_width": judged.half_width}
         columns["half_width_ldo"] = nothing if judged.half_width_outside is None else judged.half_width_outside
         columns |= {"score": judged.score, "flag": judged.flag, "reason": judged.reason}
+    columns |= _heads(said, heads_of(predictor.model))
     columns |= _derivatives(said) if derivatives else {}
     known = {name: column for name, column in columns.items() if column is not None}
     rows = tuple({**row, **{name: _plain(column[i]) for name, column in known.items()}} for i, row in enumerate(given.rows))
@@ -256,6 +259,13 @@ def _names(file: str, dataset: Dataset) -> list[Row]:
         {"file": file, "record": record, "formula": str(formula), "n_atom": len(crystal)}
         for record, formula, crystal in zip(dataset.ids, formulas, dataset.crystals, strict=True)
     ]
+
+
+def _heads(said: Prediction, heads: Sequence[Head]) -> dict[str, Any]:
+    """{head_NAME: means over the members}, per crystal; what a head says per atom is cut up by crystal."""
+    ends = np.cumsum(said.n_atom)[:-1] if said.n_atom is not None else []
+    mean = {head: said.heads[head.name].mean(0) for head in heads if head.name in said.heads}
+    return {f"head_{head.name}": x if head.per == "crystal" else np.split(x, ends) for head, x in mean.items()}
 
 
 def _derivatives(said: Prediction) -> dict[str, Any]:

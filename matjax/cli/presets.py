@@ -52,5 +52,7 @@ def budget(size: str, config: StressTestConfig) -> str:
     """What a run of this size leaves out, in words."""
     if size == "full":
         return "Full: all training crystals, every domain of at least 50 crystals, three seeds, second fits for every method."
-    scale = f"{config.sizes.max_train:,} training crystals, {config.learner.n_epoch} epochs, one seed, second fits for the first method"
+    learner = config.learner
+    n_epoch = learner.n_epoch if isinstance(learner, GraphLearner) else learner.pace.n_epoch
+    scale = f"{config.sizes.max_train:,} training crystals, {n_epoch} epochs, one seed, second fits for the first method"
     return f"Quick: {scale}. For a look, not for a claim." if size == "quick" else f"Budgeted subset: {scale}. --full runs it all."

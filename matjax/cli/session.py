@@ -22,10 +22,12 @@ from matjax.cli.train_run import label_to_learn
 from matjax.cli.view import View, show_rows
 from matjax.report import write_report
 from matjax.stress_test import Report, StressTestConfig, stress_test
-from matjax.stress_test.run import labelled
+from matjax.stress_test.label_budget import unfolded
+from matjax.stress_test.plan import labelled
 from matjax.toml import to_toml
+from matjax.training.learner import GraphLearner
 from matjax.training.step import n_compiled
-from matjax.training.supervision import supervision
+from matjax.training.supervision import default_label, supervision
 from matjax.types import Dataset
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "e3nn-jax", "jraph", "numpy", "scikit-learn", "vesin", "spglib", "ase")
@@ -41,6 +43,7 @@ def run_stress_test(
     budget: str,
     fresh: bool = False,
     workers: int | None = None,
+    open_lockbox: str = "",
 ) -> Report:
     """Runs a stress test, shows it, and writes rows, report and figures to a folder.
 
@@ -53,6 +56,7 @@ def run_stress_test(
       budget: What this run leaves out, in words.
       fresh: Delete what is in the folder first.
       workers: Jobs at the same time.
+      open_lockbox: Why sealed domains are tested too; empty leaves them sealed.
 
     Raises:
       ValueError: If the folder holds a run with other settings.
@@ -61,14 +65,12 @@ def run_stress_test(
     label = _label(config, dataset)
     n_read, dataset = len(dataset), labelled(dataset, label)
     shifts, reason = config.resolved_shifts(dataset)
-    learners, settings = dataclasses.replace(config, label=label).learners(dataset), to_toml(config)
+    contest, settings = dataclasses.replace(config, label=label).contest(dataset), to_toml(config)
     claim_folder(out, settings, dataset.key, fresh)
     without = f", {n_read - len(dataset)} without {label} left out" if n_read > len(dataset) else ""
-    console.print(f"[bold]{title}[/]\n{len(dataset)} crystals ({dataset.metadata.name}{without}); shifts {reason}")
-    for shift in shifts:
-        console.print(f"  · {shift.describe()}")
-    console.print(f"{budget}\nRun folder: {out}")
-    view = View(console, config.learner.n_epoch)
+    lines = [f"[bold]{title}[/]", f"{len(dataset)} crystals ({dataset.metadata.name}{without}); shifts {reason}"]
+    console.print("\n".join([*lines, *(f"  · {shift.describe()}" for shift in shifts), budget, f"Run folder: {out}"]))
+    view = View(console, getattr(config.learner, "n_epoch", 1))
 
     def save(report: Report) -> None:
         record = _record(config, dataset, report, title=title, command=command, budget=budget, settings=settings)
@@ -79,33 +81,49 @@ def run_stress_test(
     try:
         with view:
             report = stress_test(
-                learners, dataset, shifts, settings=config.test, run_dir=out, workers=workers, report=view, key=config.key()
+                contest.learners,
+                contest.dataset,
+                shifts,
+                settings=config.test,
+                run_dir=out,
+                workers=workers,
+                report=view,
+                controls=contest.controls,
+                open_lockbox=open_lockbox,
+                key=config.key(),
             )
     except BaseException as error:
         kept = finished(out, view.jobs)
         save(kept)
         if isinstance(error, KeyboardInterrupt):
-            typer.echo(
-                f"interrupted; {len(kept.rows)} of {len(view.jobs)} rows are kept in {out}, and the same command goes on from there",
-                err=True,
-            )
+            done = f"{len(view.jobs) - len(kept.missing)} of {len(view.jobs)} rows"
+            typer.echo(f"interrupted; {done} are kept in {out}, and the same command goes on from there", err=True)
             raise typer.Exit(130) from None
         raise
     save(report)
+    _show(console, report, out, str(config.test.lockbox))
+    console.print(f"{time.perf_counter() - start:.0f} s, {n_compiled()} programs compiled or loaded, peak memory {peak_memory():.2f} GiB")
+    return report
+
+
+def _show(console: Console, report: Report, out: Path, lockbox: str) -> None:
+    """The rows, where the page is, and what was not tested or not finished."""
     if report.rows:
         page = write_report(out)
         show_rows(console, report)
         console.print(f"[bold]Report[/]: {page}")
+    for shift, n in report.sealed.items():
+        console.print(f"{n} of the domains of {shift} are sealed in {lockbox} and were not tested")
     for name, why in report.missing:
         console.print(f"[red]not finished[/] {name}: {why}")
-    console.print(f"{time.perf_counter() - start:.0f} s, {n_compiled()} programs compiled or loaded, peak memory {peak_memory():.2f} GiB")
-    return report
 
 
 def finished(out: Path, jobs: list[str]) -> Report:
     """The rows of an interrupted run that are on disk, and the names of those that are not."""
     rows = {name: json.loads(path.read_text(encoding="utf-8")) for name in jobs if (path := out / "rows" / f"{name}.json").exists()}
-    return Report(tuple(rows.values()), tuple((name, "interrupted") for name in jobs if name not in rows))
+    return Report(
+        tuple(row for kept in rows.values() for row in unfolded(kept)), tuple((name, "interrupted") for name in jobs if name not in rows)
+    )
 
 
 OWN = ("config.toml", "rows", "predictions", "figures", "stress_test.json", "run.json", "report.html")
@@ -175,7 +193,10 @@ def peak_memory() -> float:
 
 
 def _label(config: StressTestConfig, dataset: Dataset) -> str:
-    return config.label or config.learner.label or label_to_learn(dataset, config.learner)
+    learner = config.learner
+    return (
+        config.label or learner.label or (label_to_learn(dataset, learner) if isinstance(learner, GraphLearner) else default_label(dataset))
+    )
 
 
 def _record(config: StressTestConfig, dataset: Dataset, report: Report, **texts: str) -> dict[str, Any]:
@@ -205,6 +226,7 @@ def _record(config: StressTestConfig, dataset: Dataset, report: Report, **texts:
             "peak_GiB": round(peak_memory(), 2),
         },
         "missing": [list(pair) for pair in report.missing],
+        "sealed": dict(report.sealed),
         "supervised_by": f"{', '.join(taught.has)} of {meta.structures} structures; label {label} in {taught.unit}",
     }
 

@@ -28,6 +28,12 @@ def stress_test(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override one setting, such as learner.n_epoch=20.")] = None,
     workers: Annotated[int | None, typer.Option(help="Rows at the same time; by default one per core.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete what is in the run folder first.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Run nothing: make report.html and its figures again from what the run folder holds.")
+    ] = False,
+    open_lockbox: Annotated[
+        str, typer.Option(metavar="REASON", help="Test sealed domains too; date and reason are written into the lockbox.")
+    ] = "",
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the effective settings as TOML and stop.")] = False,
 ) -> None:
     """Train inside some domains, test outside, and report what was lost.
@@ -42,7 +48,14 @@ def stress_test(
     `matjax stress-test --set 'shifts=[{kind="leave_out", column="anion", only="oxide"}]' --set learner.n_epoch=20`
 
     `matjax stress-test --print-config > mine.toml; matjax stress-test mine.toml`
+
+    `matjax stress-test --out runs/mine --report` makes the page of a run again.
     """
+    if report:
+        from matjax.report import write_report
+
+        typer.echo(f"report: {write_report(out)}")
+        return
     from matjax.cli.doctor import parse_units
     from matjax.cli.presets import budget, preset
     from matjax.cli.session import run_stress_test
@@ -70,7 +83,7 @@ def stress_test(
     if print_config:
         typer.echo(to_toml(settings))
         return
-    report = run_stress_test(
+    finished = run_stress_test(
         settings,
         dataset,
         out,
@@ -79,5 +92,6 @@ def stress_test(
         budget="Sizes as the settings say." if named else budget(size, settings),
         fresh=fresh,
         workers=workers,
+        open_lockbox=open_lockbox,
     )
-    raise typer.Exit(1 if report.missing else 0)
+    raise typer.Exit(1 if finished.missing else 0)

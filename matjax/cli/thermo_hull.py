@@ -23,7 +23,7 @@ from rich.table import Table
 from matjax.data.elements import number
 from matjax.report.thermo_figures import binary_hull, ternary_hull
 from matjax.thermo.host import float64
-from matjax.thermo.hull import NO_PHASE, lower_hull
+from matjax.thermo.hull.lower_hull import NO_PHASE, lower_hull
 from matjax.units import energy_to_ev
 
 MOST_ROWS = 50

@@ -90,10 +90,11 @@ class TrainConfig:
         """
         label = self.label or self.learner.label
         named = self.data in NAMED  # its labels are known
+        heads = tuple(head.name for head in heads_of(self.learner.model))
         dataset = load(
             self.data,
             format=self.format or None,
-            label=None if named else label or None,
+            label=None if named or not label else (label, *heads),
             units=_units(self.units) or None,
             targets=self.targets or None,
         )

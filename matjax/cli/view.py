@@ -38,7 +38,7 @@ class View:
             if not event["fits"]:
                 self.progress.update(self.task, visible=False)
         elif event["event"] == "epoch":
-            unfinished = event["n_epoch"] - event["epoch"] if event.get("last") else 0
+            unfinished = event["n_epoch"] - event["epoch"] if event.get("last") and "n_epoch" in event else 0
             self.progress.update(self.task, advance=1 + unfinished, description=f"training {event['job']}")
         elif event["event"] == "row":
             self.console.print(row_line(event["row"]))
@@ -64,7 +64,7 @@ def show_rows(console: Console, report: Report) -> None:
         table.add_column(head, justify="right", no_wrap=True)
     number = lambda value, form=".3f": "—" if value is None else format(value, form)
     pair = lambda r, name, form=".3f": f"{number(r[f'{name}_in'], form)} → {number(r[f'{name}_out'], form)}"
-    for r in report.rows:
+    for r in (r for r in report.rows if r["mae_in"] is not None):
         error = pair(r, "mae")
         if r["shift"] == "random" and r["mae_in"] > r["baseline_in"]:
             error = f"[red]{error}[/]"

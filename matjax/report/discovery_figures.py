@@ -10,7 +10,7 @@ from matjax.report.curve_figures import discovery_curve, final_utility
 from matjax.report.discovery import Discovery
 from matjax.report.discovery_rounds import round_coverage, round_error, round_seconds, round_spread
 from matjax.report.mixing_figures import MILLI, gibbs_of_mixing, stability_of_mixing, stability_trend
-from matjax.report.pressure_figures import pressure
+from matjax.report.pressure_figures import brake_record, pressure
 from matjax.report.style import STYLE
 from matjax.report.value_figures import pair_matrix, ternary_map
 
@@ -28,6 +28,7 @@ def discovery_figures(discovery: Discovery) -> dict[str, Figure]:
             "curve-final": final_utility(discovery),
             "pressure-ensemble": pressure(discovery, "pessimistic ensemble", "proxy", "truth"),
             "pressure-single": pressure(discovery, "single model", "proxy_single", "truth_single"),
+            "pressure-brake": brake_record(discovery),
             "measured-stability": measured_against_predicted(discovery, "stability", "stability (meV/atom)", MILLI),
             "measured-utility": measured_against_predicted(discovery, "utility", "utility", 1.0),
             "rounds-error": round_error(discovery),

@@ -21,6 +21,7 @@ PANELS = {
     "curve-final": "where the seeds of two or more proposers ended",
     "pressure-ensemble": "the pessimistic ensemble (an audit of proxy against truth)",
     "pressure-single": "a single model beside it",
+    "pressure-brake": "the record of the audit picks and the brake",
     "measured-stability": "stability (predictions and converged measurements in the trace)",
     "measured-utility": "utility (predictions and converged measurements in the trace)",
     "rounds-error": "the error of stability",

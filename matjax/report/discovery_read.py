@@ -25,6 +25,7 @@ NUMBERS = (
     *("density", "utility", "cost", "low", "high", "utility_low", "utility_high", "n", "proxy", "truth", "truth_low", "truth_high"),
     *("proxy_single", "truth_single", "n_train", "mae_stability", "mae_utility", "rms_z", "coverage_90", "spread_factor"),
     *("seconds_learn", "seconds_propose", "seconds_oracle", "n_reward_calls"),
+    *("n_audit", "audit_gap", "audit_evidence", "n_breach", "brake"),
     *(f"predicted_{name}_{of}" for name in ("utility", "stability", "pugh") for of in ("mean", "std", "low", "high")),
 )
 """Fields of a row that the pages count with."""

@@ -94,6 +94,8 @@ COLUMNS = (
     ("rms_z", "rms z", lambda value: f"{value:.2f}"),
     ("coverage_90", f"inside {percent(LEVEL)}", percent),
     ("spread_factor", "spread factor", lambda value: f"{value:.2f}"),
+    ("audit_gap", "audit gap of utility", lambda value: f"{value:+.2f}".replace("-", "−")),
+    ("n_breach", "breaches", lambda value: f"{value:.0f}"),
     ("n_reward_calls", "candidates scored", lambda value: f"{value:,.0f}"),
     ("seconds_learn", "s learn", lambda value: f"{value:,.0f}"),
     ("seconds_propose", "s propose", lambda value: f"{value:,.0f}"),

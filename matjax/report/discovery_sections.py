@@ -23,7 +23,9 @@ DISCOVERY_SECTIONS = (
         "The harder one optimises a predicted reward, the more one selects its errors. Each point takes the best of n candidates by the "
         "proxy, from a pool whose truth {oracle} knows: dashed is what the proxy promises, solid what the chosen one is worth, shaded the "
         "gap. Left, the pessimistic ensemble that matjax optimises; bars hold 90% of the draws. Right, a single model without "
-        "pessimism, with the ensemble’s truth as a thin line. Trustworthy is a solid line that keeps rising and a promise not above it.",
+        "pessimism, with the ensemble’s truth as a thin line. Trustworthy is a solid line that keeps rising and a promise not above it. "
+        "Last, the picks made at random: evidence that the reward promises more than is true. Where it passes the limit of the brake "
+        "(dotted) the search is held back by half and the evidence starts again.",
         "Proxy and truth against optimisation pressure",
         "an audit of proxy against truth",
         "pair",

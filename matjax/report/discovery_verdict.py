@@ -36,7 +36,15 @@ def verdict(discovery: Discovery) -> list[str]:
 
     What the record does not hold is left out, never guessed.
     """
-    parts = (_world(discovery), _best(discovery), _found(discovery), *_rivals(discovery), _pressure(discovery), _intervals(discovery))
+    parts = (
+        _world(discovery),
+        _best(discovery),
+        _found(discovery),
+        *_rivals(discovery),
+        _pressure(discovery),
+        _audit(discovery),
+        _intervals(discovery),
+    )
     return [sentence for sentence in parts if sentence]
 
 
@@ -156,6 +164,18 @@ def _pressure(discovery: Discovery) -> str:
     fall = "" if peak is last else f"; the truth was highest, {number(peak['truth'])}, at best of {peak['n']:,.0f}"
     promise, worth = number(last["proxy"]), number(last["truth"])
     return f"The best of {last['n']:,.0f} by the pessimistic proxy promises {promise} and is worth {worth}{beside}{fall}."
+
+
+def _audit(discovery: Discovery) -> str:
+    """What the picks made at random say of the reward, and what was done about it."""
+    told = discovery.info.get("audit")
+    if not isinstance(told, Mapping) or not told.get("n_audit") or told.get("audit_gap") is None:
+        return ""
+    n, gap, n_breach = told["n_audit"], told["audit_gap"], told.get("n_breach") or 0
+    side = "more" if gap > 0 else "less"
+    acted = f"; it was caught out {n_breach} times, and the search was held back to {told['brake']:g}" if n_breach else "; no breach"
+    picks = "pick made at random" if n == 1 else "picks made at random"
+    return f"Over {n} {picks} the reward promised {number(abs(gap))} {side} utility than was true{acted}."
 
 
 def _intervals(discovery: Discovery) -> str:

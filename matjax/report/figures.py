@@ -8,27 +8,44 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from matjax.report.comparison_figures import forest
+from matjax.report.domain_figures import domain_coverage, domain_degradation
 from matjax.report.error_figures import colour_limits, degradation, element_errors, parity, parity_limits, periodic_table
 from matjax.report.run import Case, Pair, Run
-from matjax.report.sections import Section
+from matjax.report.sections import SECTIONS, Section
 from matjax.report.shift_figures import CERTIFICATE, certificate, latent_map, score_histogram
 from matjax.report.style import STYLE
 from matjax.report.trust_figures import coverage, reliability_curve, risk_coverage
 from matjax.report.words import listing
 
 MAX_PANEL = 8  # panels of a section on the page: what a reader looks at, and what keeps the file small
+OVERVIEWS: dict[str, dict[str, Callable[[Run], Figure | None]]] = {
+    "overview": {"overview-error": degradation, "overview-coverage": coverage},
+    "domains": {"domains-error": domain_degradation, "domains-coverage": domain_coverage},
+}
+MAX_CASE = 10  # cases that the figure of all methods holds; beyond, one line per domain says more
 TITLES = {"inside": "inside the training domains", "outside": "domains left out"}
 
 
 def figures(run: Run) -> dict[str, Figure]:
-    """Every figure that the run holds data for: {"degradation", "coverage", "parity-1", ..., "certificate-similarity"}.
+    """Every figure that the run holds data for: {"overview-error", "domains-error", "parity-1", ..., "certificate-similarity"}.
 
     Panels per case are numbered from 1 in the order of `run.cases`. A figure whose data the run did not store is absent.
     """
     with matplotlib.rc_context(STYLE):
-        found = {"overview-error": degradation(run), "overview-coverage": coverage(run), **_per_case(run), **_elements(run)}
+        found: dict[str, Figure | None] = {}
+        for section in SECTIONS:
+            if section.name in OVERVIEWS and belongs(run, section):
+                found |= {name: draw(run) for name, draw in OVERVIEWS[section.name].items()}
+        found |= {"statistics-forest": forest(run), **_per_case(run), **_elements(run)}
         found |= {f"certificate-{field}": certificate(run, field) for field in CERTIFICATE}
     return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def belongs(run: Run, section: Section) -> bool:
+    """Whether a section is for a run of this many domains: all methods on each of a few, or one line for each of many."""
+    n = sum(not case.control for case in run.cases)
+    return {"overview": len(run.cases) <= MAX_CASE, "domains": n > 2}.get(section.name, True)
 
 
 def _per_case(run: Run) -> dict[str, Figure | None]:
@@ -73,7 +90,7 @@ def shown(section: Section, drawn: Sequence[str]) -> list[str]:
 
 def not_drawn(run: Run, section: Section, drawn: Sequence[str]) -> str:
     """What of a section is not on the page: cases without data, naming what the run lacks, and those left to figures/."""
-    if section.name in ("overview", "elements", "certificate"):
+    if section.name in ("overview", "domains", "elements", "certificate"):
         absent = [] if any(name.startswith(section.name) for name in drawn) else ["any shift"]
     else:
         absent = [case.title for i, case in enumerate(run.cases, 1) if f"{section.name}-{i}" not in drawn]

@@ -11,11 +11,12 @@ from typing import Any
 from matjax.report.discovery_figures import discovery_figures
 from matjax.report.discovery_page import discovery_act
 from matjax.report.discovery_read import find_discovery, read_discovery
-from matjax.report.figures import caption, figures, not_drawn, shown
+from matjax.report.figures import MAX_CASE, belongs, caption, figures, not_drawn, shown
 from matjax.report.parts import ABSENT, Act, bullets, count, fact_list, plain, summary
 from matjax.report.read import read_run
 from matjax.report.run import Run
 from matjax.report.sections import SECTIONS, Section
+from matjax.report.statistics_table import statistics_section
 from matjax.report.style import inline, to_svg
 from matjax.report.table import INFORMATION, main_table
 from matjax.report.verdict import MARGIN, notices, verdict
@@ -102,7 +103,11 @@ def stress_test_act(run: Run, drawings: Mapping[str, str]) -> Act:
       run: The run.
       drawings: SVG documents by figure name.
     """
-    parts = (_table(run), *(_section(run, section, drawings) for section in SECTIONS), _data(run), _settings(run), _reproduce(run))
+    drawn = {section.name: _section(run, section, drawings) for section in SECTIONS if belongs(run, section)}
+    first = [drawn.pop(name) for name in ("overview", "domains") if name in drawn]
+    table, statistics = _table(run), _statistics(run, drawings)
+    head = [*first, statistics, table] if len(run.cases) > MAX_CASE else [table, *first, statistics]
+    parts = (*head, *drawn.values(), _data(run), _settings(run), _reproduce(run))
     return Act("trust", str(run.info.get("title") or "Stress test"), _summary(run), "\n".join(parts))
 
 
@@ -149,6 +154,8 @@ def _table(run: Run) -> str:
         ),
     )
     table = f'<div class="scroll" tabindex="0">{main_table(run)}</div>'
+    if len(run.cases) > MAX_CASE:
+        table = f"<details><summary>{len(run.cases)} splits, {len(run.rows)} rows</summary>{table}</details>"
     return f'<section id="methods"><h2>Every shift, every method</h2>{table}<p class="caption">{escape(" ".join(sentences))}</p></section>'
 
 
@@ -161,6 +168,11 @@ def _section(run: Run, section: Section, drawings: Mapping[str, str]) -> str:
         f'<section id="{section.name}"><h2>{escape(section.title)}</h2><figure><div class="{section.layout}">{drawn}</div>'
         f"<figcaption>{escape(caption(run, section))}{absent}</figcaption></figure></section>"
     )
+
+
+def _statistics(run: Run, drawings: Mapping[str, str]) -> str:
+    name = "statistics-forest"
+    return statistics_section(run, inline(drawings[name], name, "Forest plot of methods by family of domains") if name in drawings else "")
 
 
 def _subject(run: Run, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from matjax.report.discovery import Discovery
 from matjax.report.discovery_style import lines_above
@@ -56,6 +57,28 @@ def pressure(discovery: Discovery, title: str, proxy: str, truth: str) -> Figure
     axes.minorticks_off()
     axes.set(ylim=pressure_limits(discovery), xlabel="candidates chosen from (n of best-of-n)", ylabel=f"{values} of the chosen one")
     axes.set_title(title, pad=24)
+    axes.grid(axis="y")
+    lines_above(axes)
+    return figure
+
+
+def brake_record(discovery: Discovery) -> Figure | None:
+    """Evidence of the audit picks against the reward as each round began, and how far the search was then held back."""
+    needed = ("round", "audit_evidence", "brake", "n_breach")
+    rows = [row for row in discovery.rounds if all(row.get(field) is not None for field in needed)]
+    if not rows:
+        return None
+    figure, axes = panel((4.6, 3.4))
+    turn, evidence, factor = (np.array([row[field] for row in rows], float) for field in ("round", "audit_evidence", "brake"))
+    axes.plot(turn, evidence, color=INK, lw=1.4, marker="o", ms=3.5, label="evidence against the reward")
+    axes.step(turn, factor, where="post", color=SINGLE, lw=2.0, label="KL budget, of the first")
+    for row, after in zip(rows, rows[1:], strict=False):
+        if after["n_breach"] > row["n_breach"]:
+            axes.axvline(after["round"], color=SINGLE, lw=0.9, ls=(0, (1, 2)), zorder=1)
+    axes.set_yscale("log", base=2)
+    axes.set(xlabel="round", ylabel="times 1 (no evidence, not held back)")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    axes.set_title("audit picks and the brake", pad=24)
     axes.grid(axis="y")
     lines_above(axes)
     return figure

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from matjax.report.words import method_name
+from matjax.stress_test.comparison import Comparison, compare_methods
+from matjax.stress_test.summary import FamilySummary, summarise
 
 Row = Mapping[str, Any]
 
@@ -149,6 +151,33 @@ class Run:
         keys = dict.fromkeys((row["shift"], row["domain"]) for row in self.rows)
         cases = [Case(s, d, tuple(row for row in self.rows if (row["shift"], row["domain"]) == (s, d))) for s, d in keys]
         return tuple(sorted(cases, key=lambda case: (not case.control, growth(case, self.reference) or 0.0)))
+
+    @cached_property
+    def results(self) -> tuple[Row, ...]:
+        """The rows that are results: neither chosen on the test crystals nor a control, whose answer is known."""
+        return tuple(row for row in self.rows if row.get("selection") != "oracle" and not row.get("control"))
+
+    @cached_property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Every method against the reference, family by family; empty where nothing was held out or there is one method."""
+        rows = [row for row in self.results if row.get("mae_out")]
+        held = [row for row in rows if not str(row["shift"]).startswith("random")]
+        if not any(row["method"] == self.reference for row in held):
+            return ()
+        return compare_methods(rows, reference=self.reference, errors=self._errors)
+
+    @cached_property
+    def summaries(self) -> tuple[FamilySummary, ...]:
+        """What every family lost, by method; empty where nothing was held out."""
+        return summarise(self.results) if any(not str(row["shift"]).startswith("random") for row in self.results) else ()
+
+    def _errors(self, row: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Errors outside, ids and chemical systems behind a row, where the run kept them."""
+        pair = self.pairs.get(row.get("predictions") or "")
+        if pair is None or pair.outside.index is None or pair.outside.elements is None:
+            return None
+        systems = np.array([bits.tobytes().hex() for bits in np.packbits(pair.outside.elements.astype(bool), axis=1)])
+        return pair.outside.error, pair.outside.index.astype(str), systems
 
     def pair(self, case: Case) -> Pair | None:
         """Predictions of the reference method for a case, of the first seed that stored them."""

@@ -12,7 +12,7 @@ from matjax.report.run import Case, Pair, Run
 from matjax.report.style import INK, INSIDE, MUTED, OUTSIDE, PAPER, RULE, colours, note, panel
 from matjax.report.words import method_name, number
 from matjax.stress_test import metrics
-from matjax.uncertainty.calibration import miscalibration_area, reliability
+from matjax.uncertainty.scores import miscalibration_area, reliability
 
 KINDS = (("", "o", -0.2, "split"), ("_ldo", "s", 0.2, "leave-domain-out"))
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from matjax.report.run import Case, Run, average, growth
-from matjax.report.words import listing, method_name, number, percent, spelled
+import math
 
+from matjax.report.run import Case, Run, average, growth
+from matjax.report.words import family_name, listing, method_name, number, percent, spelled
+from matjax.stress_test.comparison import Comparison
+from matjax.stress_test.controls import read_controls
+from matjax.stress_test.statistics import fewest_domains
+
+MANY = 8  # domains beyond which a sentence speaks of families
 MARGIN = 0.03  # relative difference of errors below which two methods are called equal
 
 
@@ -13,7 +19,16 @@ def verdict(run: Run) -> list[str]:
 
     What the rows do not hold is left out, never guessed.
     """
-    parts = (_control(run), _degradation(run), _beaten(run), _certified(run), _intervals(run), _detection(run), _methods(run))
+    parts = (
+        _control(run),
+        _degradation(run),
+        _beaten(run),
+        _certified(run),
+        _intervals(run),
+        _detection(run),
+        _methods(run),
+        _controls(run),
+    )
     return [sentence for sentence in parts if sentence]
 
 
@@ -28,6 +43,10 @@ def notices(run: Run) -> list[str]:
                 f"{model} does not beat the composition baseline on the {case.title}: {against}. "
                 "It has not learned more than composition says; read nothing below as a property of a good model."
             )
+    twins = {row["domain"]: int(row["duplicates"]) for row in run.rows if row.get("duplicates")}
+    if twins:
+        listed = listing([f"{name} {n}" for name, n in twins.items()])
+        found.append(f"Test crystals that are, atom by atom, crystals that the learner saw: {listed}. Those domains are not held out.")
     oracle = [row for row in run.rows if row.get("selection") == "oracle"]
     if oracle:
         names = listing(sorted({f"{method_name(row['method'])} ({row['domain']})" for row in oracle}))
@@ -60,6 +79,8 @@ def _control(run: Run) -> str:
 def _degradation(run: Run) -> str:
     """Growth on the same materials where the matched fit was run, from inside to outside crystals elsewhere, worst first."""
     found = {case: value for case in reversed(shifted(run)) if (value := growth(case, run.reference)) is not None}
+    if len(found) > MANY:
+        return _by_family(run)
     grown = {case: value for case, value in found.items() if value > 1 + MARGIN}
     matched = [case for case in grown if case.value(run.reference, "matched_ratio") is not None]
     other = [case for case in grown if case not in matched]
@@ -74,6 +95,22 @@ def _degradation(run: Run) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
+def _by_family(run: Run) -> str:
+    """Growth per family of domains, the geometric mean and the worst domain: more than a reader would follow one by one."""
+    families: dict[str, list[Case]] = {}
+    for case in averaged(run):
+        families.setdefault(case.shift, []).append(case)
+    parts = []
+    for shift, cases in families.items():
+        grown = [(value, case) for case in cases if (value := growth(case, run.reference)) is not None]
+        if grown:
+            worst, case = max(grown, key=lambda pair: pair[0])
+            mean = math.exp(sum(math.log(value) for value, _ in grown) / len(grown))
+            aside = f" ({worst:.1f}× for {case.domain})" if len(grown) > 1 else ""
+            parts.append(f"{mean:.2f}× over {len(grown)} domains of {family_name(shift)}{aside}")
+    return f"Held out, a domain’s error grows {listing(parts, 8)}; geometric means."
+
+
 def _beaten(run: Run) -> str:
     """Where a composition baseline does better outside than the reference: what a reader would least like to miss."""
     found = []
@@ -86,6 +123,9 @@ def _beaten(run: Run) -> str:
             value, field = min(rivals)
             kind = next((spelled(str(row[field[:-4]])) for row in case.rows if row.get(field[:-4])), "a composition baseline")
             found.append(f"{case.held_out} ({kind} {number(value)} against {number(error)})")
+    n = len(shifted(run))
+    if n > MANY and len(found) > 1:
+        return f"A composition baseline does better outside for {len(found)} of {n} domains."
     return f"A composition baseline does better outside for {listing(found)}." if found else ""
 
 
@@ -123,13 +163,30 @@ def _detection(run: Run) -> str:
 def _certified(run: Run) -> str:
     """Which of the shifts are shifts in name only."""
     mild = [case.held_out for case in shifted(run) if any(row.get("certificate") == "interpolative" for row in case.rows)]
+    if len(mild) > MANY:
+        return f"By their certificate, {len(mild)} of {len(shifted(run))} domains held out are hardly a shift."
     return f"By their certificate, little shifts for {listing(mild)}." if mild else ""
 
 
 def _methods(run: Run) -> str:
-    """How often every other method beats the reference outside, by more than the margin."""
-    found = [text for method in run.methods[1:] if (text := _against(run, method))]
-    return f"Outside, {'; '.join(found)}." if found else ""
+    """Every other method against the reference outside: by the statistics where domains suffice, else by counting."""
+    methods = [m for m in run.methods[1:] if any(row["method"] == m for row in run.results)]
+    pooled = {c.method: c for c in run.comparisons if c.n_domain >= fewest_domains()}  # the last of a method is the widest
+    tested = [f"{method_name(m)} is {_decided(pooled[m])}" for m in methods if m in pooled]
+    counted = [text for m in methods if m not in pooled and (text := _against(run, m))]
+    sentences = (
+        f"Against {method_name(run.reference)} outside, {'; '.join(tested)}." if tested else "",
+        f"Outside, {'; '.join(counted)}." if counted else "",
+    )
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _decided(c: Comparison) -> str:
+    return f"{c.verdict} ({number(c.ratio)} of its error over {c.n_domain} domains)"
+
+
+def _controls(run: Run) -> str:
+    return " ".join(read_controls(run.rows, run.reference, MARGIN))
 
 
 def _against(run: Run, method: str) -> str:

@@ -24,6 +24,15 @@ def method_name(method: str) -> str:
     return NAMES.get("".join(c for c in method.lower() if c.isalnum()), method)
 
 
+def family_name(shift: str) -> str:
+    """A shift as the name of a family: `leave_out(crystal_system)` is crystal system, `property_tail(gap)` is tail of gap."""
+    kind, _, column = shift.partition("(")
+    column = column.removesuffix(")").replace("_", " ")
+    if column:
+        return f"tail of {column}" if kind == "property_tail" else column
+    return re.sub("^leave_(.+)_out$", r"\1", kind).replace("_", " ")
+
+
 def spelled(name: str) -> str:
     """A class name in words: `CompositionTrees` is composition trees."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").lower()

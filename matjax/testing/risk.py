@@ -13,6 +13,8 @@ from matjax.risk import Risk, RiskShape
 from matjax.testing.compare import assert_close, assert_finite
 from matjax.types import Outcome
 
+SAYS = ("loss", "features", "log_variance", "error", "prediction", "slope")
+
 
 def check_risk(risk: Risk, *, key: jax.Array) -> None:
     """Holds a risk against the contract that training relies on.
@@ -29,7 +31,7 @@ def check_risk(risk: Risk, *, key: jax.Array) -> None:
     Raises:
       AssertionError: If it breaks the contract; the message says where.
     """
-    shape = RiskShape(n_domain=4, n_feature=5, sizes=(40, 30, 20, 0))
+    shape = RiskShape(n_domain=4, n_feature=5, sizes=(40, 30, 20, 0), n_input=2)
     random = generator(child(key, "batches"))
     params, memory = fresh = risk.init(child(key, "init"), shape)
     step = jax.jit(_value_and_gradients)
@@ -57,7 +59,7 @@ def _outcome(random: np.random.Generator, n_graph: int = 16, n_pad: int = 4) -> 
     """A batch of three labelled domains and an unlabelled fourth, padded at the end."""
     real = np.arange(n_graph) < n_graph - n_pad
     domain = np.where(real, np.arange(n_graph) % 4, 0)
-    error = random.normal(size=n_graph)
+    error, target = random.normal(size=(2, n_graph))
     numbers = lambda values: jnp.asarray(values, jnp.float32)
     return Outcome(
         loss=numbers(error**2),
@@ -68,12 +70,15 @@ def _outcome(random: np.random.Generator, n_graph: int = 16, n_pad: int = 4) -> 
         weight=numbers(random.uniform(0.5, 1.5, n_graph) * real),
         labelled=jnp.asarray(domain < 3),
         mask=jnp.asarray(real),
+        prediction=numbers(target + error),
+        slope=numbers(2 * error * (target + error)),
+        inputs=numbers(random.normal(size=(n_graph, 2)) + domain[:, None]),
     )
 
 
 def _value_and_gradients(risk: Risk, params: Any, memory: Any, batch: Outcome) -> tuple[jax.Array, Any, Any, dict[str, Any]]:
     """(value, new memory, metrics, gradients by params, memory and what the model says)."""
-    says = {"loss": batch.loss, "features": batch.features, "log_variance": batch.log_variance, "error": batch.error}
+    says = {name: getattr(batch, name) for name in SAYS}
 
     def value_of(inputs: dict[str, Any]) -> tuple[jax.Array, Any]:
         value, after, metrics = risk.apply(inputs["params"], inputs["memory"], batch._replace(**inputs["says"]))
@@ -90,11 +95,11 @@ def _check_rows(step: Any, risk: Risk, params: Any, memory: Any, batch: Outcome,
     pad = ~np.asarray(batch.mask)
     for garbage in (1e6, np.nan, np.inf):
         fill = lambda x, g=garbage: jnp.where(pad.reshape(-1, *(1,) * (x.ndim - 1)), jnp.asarray(g, x.dtype), x)
-        dirty = batch._replace(**{k: fill(getattr(batch, k)) for k in ("loss", "features", "log_variance", "error", "weight")})
+        dirty = batch._replace(**{k: fill(getattr(batch, k)) for k in (*SAYS, "inputs", "weight")})
         dirty = dirty._replace(domain=jnp.where(pad, 10**6, batch.domain), labelled=batch.labelled | pad)
         assert_close(expected, step(risk, params, memory, dirty), f"{garbage} in the padding shows")
     unknown = ~np.asarray(batch.labelled)
-    nonsense = batch._replace(loss=jnp.where(unknown, jnp.nan, batch.loss), error=jnp.where(unknown, jnp.nan, batch.error))
+    nonsense = batch._replace(**{k: jnp.where(unknown, jnp.nan, getattr(batch, k)) for k in ("loss", "error", "slope")})
     assert_close(expected, step(risk, params, memory, nonsense), "the loss of a crystal without a label shows")
     order = random.permutation(len(pad))
     shuffled = step(risk, params, memory, jax.tree.map(lambda x: x[order], batch))
@@ -109,7 +114,8 @@ _ABSENCES = {
     "one crystal per domain": lambda batch: batch._replace(mask=jnp.arange(len(batch.mask)) < 4),
     "one crystal": lambda batch: batch._replace(mask=jnp.arange(len(batch.mask)) < 1),
     "only target crystals": lambda batch: batch._replace(labelled=jnp.zeros_like(batch.labelled)),
-    "equal features": lambda batch: batch._replace(features=jnp.ones_like(batch.features)),
+    "equal features": lambda batch: batch._replace(features=jnp.ones_like(batch.features), inputs=jnp.ones_like(batch.inputs)),
+    "equal predictions": lambda batch: batch._replace(prediction=jnp.ones_like(batch.prediction), error=jnp.zeros_like(batch.error)),
     "no error": lambda batch: batch._replace(error=jnp.zeros_like(batch.error), loss=jnp.zeros_like(batch.loss)),
     "no weight": lambda batch: batch._replace(weight=jnp.zeros_like(batch.weight)),
     "nothing but padding": lambda batch: batch._replace(mask=jnp.zeros_like(batch.mask)),

@@ -126,7 +126,16 @@ def test_a_file_has_its_own_sizes(tmp_path, monkeypatch, capsys) -> None:
 
 
 def test_help_teaches() -> None:
-    for command in (["discover"], ["campaign", "status"], ["campaign", "resume"], ["campaign", "export"], ["campaign"], ["thermo"]):
+    for command in (
+        ["discover"],
+        ["campaign", "status"],
+        ["campaign", "resume"],
+        ["campaign", "export"],
+        ["campaign"],
+        ["thermo"],
+        ["thermo", "hull"],
+        ["thermo", "mixing"],
+    ):
         shown = CliRunner().invoke(app, [*command, "--help"])
         assert shown.exit_code == 0 and len(shown.output) > 300, command
 
@@ -325,6 +334,7 @@ compounds = ["L1_2"]
 members = 1
 n_epoch = 1
 [learner.model]
+kind = "equivariant"
 irreps = "8x0e+8x1o"
 n_layer = 1
 [comparison]

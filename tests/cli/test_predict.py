@@ -15,14 +15,15 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from matjax.cli.predict import predict
-from matjax.cli.predict_run import _acceptable, answer, load_trusted, read_inputs, show
+from matjax.cli.predict_run import _acceptable, _heads, answer, load_trusted, read_inputs, show
 from matjax.data import Random, Sizes
 from matjax.data.convert import to_ase
-from matjax.nn import Equivariant
+from matjax.nn import Equivariant, Head
 from matjax.toml import to_dict
 from matjax.training import GraphLearner
 from matjax.training.checkpoint import save_model
 from matjax.training.supervision import target_per_atom
+from matjax.types import Prediction
 from matjax.uncertainty.cross_fit import CrossFit
 from matjax.uncertainty.trust import Trust
 
@@ -177,6 +178,15 @@ def test_derivatives_are_the_models(model, small):
         if sizes.max() > 1e-3:
             spread = np.linalg.norm(alone.std(0, ddof=1)[sizes.argmax()])
             assert row["max_force_std"] == pytest.approx(spread, abs=1e-3)
+
+
+def test_heads_are_told_per_crystal_and_per_atom():
+    draw = np.random.default_rng(0)
+    said = {"gap": draw.normal(size=(2, 2)), "charge": draw.normal(size=(2, 5))}
+    prediction = Prediction(draw.normal(size=(2, 2)), n_atom=np.array([2, 3]), heads=said)
+    found = _heads(prediction, (Head("gap"), Head("charge", per="atom"), Head("untrained")))
+    assert set(found) == {"head_gap", "head_charge"} and np.array_equal(found["head_gap"], said["gap"].mean(0))
+    assert [len(x) for x in found["head_charge"]] == [2, 3] and found["head_charge"][1][2] == said["charge"][:, 4].mean()
 
 
 def test_a_model_without_calibration_gives_plain_values(model, folder, tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from matjax.cli.main import app
+from matjax.cli.main import app, main
 from matjax.cli.presets import preset
 from matjax.cli.session import claim_folder
 from matjax.stress_test import StressTestConfig
@@ -56,12 +56,26 @@ def test_small_sets_keep_enough_calibration_crystals() -> None:
         (["--set", "sizes.calibration=5.0"], "calibration crystals"),
         (["--set", "learner.model.charge=true"], "use GraphLearner.fit in Python"),
         (["--label", "gap"], "formation_energy_per_atom"),
+        (["--open-lockbox", "why"], "there is no lockbox to open"),
+        (["--report"], "no run folder at run"),
+        (["--set", "oracle=true"], "without a search"),
     ],
 )
-def test_bad_input_is_one_clear_line(arguments: list[str], said: str, tmp_path: Path) -> None:
-    done = matjax("stress-test", *arguments, "--out", "run", cwd=tmp_path)
+def test_bad_input_is_one_clear_line(arguments: list[str], said: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["matjax", "stress-test", *arguments, "--out", "run"])
+    monkeypatch.setattr("matjax.cli.main.prepare_environment", lambda: None)  # what this process was started with stays
+    with pytest.raises(SystemExit) as left:
+        main()
+    told = capsys.readouterr().err
+    assert left.value.code == 2
+    assert said in told and len(told.strip().splitlines()) == 1
+
+
+def test_a_process_of_its_own_says_the_same(tmp_path: Path) -> None:
+    done = matjax("stress-test", "--set", "learner.n_epch=3", "--out", "run", cwd=tmp_path)
     assert done.returncode == 2
-    assert said in done.stderr and "Traceback" not in done.stderr
+    assert "did you mean 'n_epoch'" in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     corrected = matjax("stress-test", "--set", "learner.n_epoch=0", "--print-config", cwd=tmp_path)
     assert "n_epoch = 0" in corrected.stdout

@@ -24,9 +24,10 @@ from matjax.cli.train_run import QUICK, TrainConfig, _units, label_to_learn, tra
 from matjax.cli.train_view import TrainView, show, suspicious
 from matjax.data.convert import to_ase
 from matjax.data.read import read
+from matjax.nn import GeometryTensor
 from matjax.nn.head import Head
 from matjax.override import override
-from matjax.toml import from_toml
+from matjax.toml import from_toml, to_toml
 from matjax.training.checkpoint import load_model
 
 LABEL = "formation_energy_per_atom"
@@ -243,6 +244,36 @@ def test_labels_of_heads_are_not_learned_twice_and_not_alone(flla, config):
     assert label_to_learn(some, learner) == "gap"
     with pytest.raises(ValueError, match=r"a model of heads alone is trained in Python: GraphLearner\.fit"):
         label_to_learn(dataclasses.replace(some, labels={LABEL: np.zeros(3)}), learner)
+
+
+def test_a_named_label_brings_the_labels_of_heads_along(flla, tmp_path):
+    frames = [to_ase(crystal) for crystal in flla.crystals[:4]]
+    for k, frame in enumerate(frames):
+        frame.info = {LABEL: -0.5 * k, "gap": 1.5 * k, "density": 2.5 * k}
+    ase.io.write(tmp_path / "two.extxyz", frames)
+    config = TrainConfig(data=str(tmp_path / "two.extxyz"), label=LABEL)
+    assert list(config.load()[0].labels) == [LABEL]
+    dataset, label = override(config, ['learner.model.heads=[{name="gap", unit="eV"}]']).load()
+    assert label == LABEL and set(dataset.labels) == {LABEL, "gap"}
+
+
+TENSOR = ("learner.model.kind=geometry_tensor", "learner.model.n_channel=8", "learner.model.hidden=8")
+
+
+def test_settings_name_a_geometry_tensor(config):
+    small = override(config, TENSOR)
+    assert small.learner.model == GeometryTensor(n_channel=8, hidden=8) and from_toml(to_toml(small), TrainConfig) == small
+    with pytest.raises(ValueError, match="learner.model: kind is missing; allowed: equivariant, geometry_tensor"):
+        from_toml("learner.model.n_channel = 8", TrainConfig)
+
+
+@pytest.mark.slow
+def test_a_geometry_tensor_is_trained_by_name(config, tmp_path):
+    small = override(config, [*TENSOR, "leave_out=none", "learner.n_epoch=1", "learner.members=1"])
+    dataset, label = small.load()
+    predictor = load_model(train_model(small, dataset, label, tmp_path / "run").path).predictor
+    assert isinstance(predictor.model, GeometryTensor) and predictor.model.n_channel == 8
+    assert np.isfinite(predictor(dataset.crystals[:3]).mean).all()
 
 
 def test_units_are_named_by_label():

@@ -96,6 +96,8 @@ def make_round(turn: int) -> dict[str, Any]:
         "round": turn, "n_train": 400 + 60 * turn, "mae_stability": 0.025 / (1 + 0.6 * turn), "mae_utility": 0.12 / (1 + 0.4 * turn),
         "rms_z": 1.6 - 0.12 * turn, "coverage_90": (0.62, 0.75, 0.88, 0.75, 1.0)[turn], "spread_factor": 1.0 + 0.2 * turn,
         "seconds_learn": 60.0 - 5 * turn, "seconds_propose": 22.0, "seconds_oracle": 14.0 + turn, "n_reward_calls": 1000,
+        "n_audit": turn, "audit_gap": 0.1 * turn if turn else None, "audit_evidence": (1.0, 3.5, 1.0, 0.9, 0.8)[turn],
+        "n_breach": int(turn > 1), "brake": 0.5 if turn > 1 else 1.0,
     }  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def test_a_discovery_alone(written):
     path, folder = written
     found, text = check(path)
     files = sorted((folder / "figures").glob("*.svg"))
-    assert len(files) == len(found.labels) == 2 + 2 + 2 + 4 + 2 * 2 + 2 + 2
+    assert len(files) == len(found.labels) == 2 + 3 + 2 + 4 + 2 * 2 + 2 + 2
     assert all(ElementTree.parse(file).getroot().tag.endswith("svg") for file in files)
     assert all("model system" in label for label in found.labels)
     places = [path.read_text().index(f'<section id="{section.name}"') for section in DISCOVERY_SECTIONS]

@@ -66,6 +66,18 @@ def test_chance_by_counting(tmp_path):
     assert f"p = {2 / 70:.2g})" in found and "beat random" in found
 
 
+def test_what_audit_picks_found_and_what_was_done_is_said(tmp_path):
+    audit = {"n_audit": 6, "audit_gap": 0.25, "audit_evidence": 1.0, "n_breach": 2, "brake": 0.25}
+    found = told(tmp_path / "a", {"title": "t", "audit": audit})
+    assert (
+        "Over 6 picks made at random the reward promised 0.250 more utility than was true; it was caught out 2 times, "
+        "and the search was held back to 0.25." in found
+    )
+    honest = told(tmp_path / "b", {"title": "t", "audit": audit | {"n_audit": 1, "audit_gap": -0.25, "n_breach": 0, "brake": 1.0}})
+    assert "Over 1 pick made at random the reward promised 0.250 less utility than was true; no breach." in honest
+    assert not any("at random" in text for text in told(tmp_path / "c", {"title": "t", "audit": {"n_audit": 0, "audit_gap": None}}))
+
+
 def test_stable_alloys_are_counted(tmp_path):
     trace = make_trace()
     stable = sum(row["stability"] is not None and row["stability"] < 0 for row in trace)

@@ -25,7 +25,7 @@ def test_what_was_not_stored_is_not_drawn(run_folder, rows, absent, n_fewer):
     for row in rows:
         arrays: dict[str, Any] = dict(np.load(folder / row["predictions"]))
         np.savez(folder / row["predictions"], **{name: array for name, array in arrays.items() if not name.endswith(f"side_{absent}")})
-    assert len(figures(read_run(folder))) == 23 - n_fewer
+    assert len(figures(read_run(folder))) == 24 - n_fewer
 
 
 def test_degradation_draws_the_rows(run_folder, rows):

@@ -23,9 +23,10 @@ from matjax.data.elements import number
 from matjax.report.thermo_figures import mixing_curves
 from matjax.simulate.cells import cells, element_volumes, ordered, solution
 from matjax.simulate.prototypes import COMPOUNDS, LATTICES, prototype
-from matjax.thermo.gibbs import Terms, gibbs_compounds, gibbs_elements, gibbs_mixing
-from matjax.thermo.landscape import Landscape, landscape
-from matjax.thermo.stability import NOT_CONSIDERED, describe, stabilities
+from matjax.thermo.alloy.gibbs import Terms, gibbs_compounds, gibbs_elements, gibbs_mixing
+from matjax.thermo.alloy.landscape import Landscape, landscape
+from matjax.thermo.alloy.not_considered import not_considered
+from matjax.thermo.alloy.stability import describe, stabilities
 from matjax.types import Candidate
 from matjax.value.price import masses
 
@@ -175,7 +176,7 @@ def as_json(found: Curves) -> str:
     regions = [
         {"temperature": t, "regions": list(map(dataclasses.asdict, r))} for t, r in zip(found.temperatures, found.regions, strict=True)
     ]
-    whole = {name: getattr(found, name) for name in fields} | {"stable": regions, "not_considered": NOT_CONSIDERED}
+    whole = {name: getattr(found, name) for name in fields} | {"stable": regions, "not_considered": _absent(found)}
     return json.dumps(whole, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
@@ -217,8 +218,12 @@ def show(console: Console, found: Curves) -> None:
     for formula, reason in found.set_aside:
         console.print(escape(f"set aside: {formula}: {reason}"), highlight=False, soft_wrap=True)
     console.print("Stability: against the lowest mixture of other phases; negative is stable, positive falls apart.", highlight=False)
-    console.print(f"Terms: {', '.join(found.terms)}. Not considered: {', '.join(NOT_CONSIDERED)}.", highlight=False, soft_wrap=True)
+    console.print(f"Terms: {', '.join(found.terms)}. Not considered: {', '.join(_absent(found))}.", highlight=False, soft_wrap=True)
     console.print(escape(found.oracle), highlight=False, soft_wrap=True)
+
+
+def _absent(found: Curves) -> tuple[str, ...]:
+    return not_considered(found.elements, temperature=max(found.temperatures))
 
 
 def _words(region: Region) -> str:
