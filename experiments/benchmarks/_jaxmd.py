@@ -8,7 +8,8 @@ import jraph
 import numpy as np
 import optax
 import vesin
-from _alloys import NUMBERS, read, references
+from _alloys import NUMBERS
+from _crystals import read, references
 from _worker import serve
 from flax.core import FrozenDict
 from jax_md._nn.nequip import NequIPEnergyModel

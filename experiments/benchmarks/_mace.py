@@ -9,7 +9,7 @@ from collections.abc import Iterable  # noqa: E402
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from _alloys import NUMBERS, read, references  # noqa: E402
+from _crystals import parts, read, references  # noqa: E402
 from _torch import Trainer, degree_and_scale, errors  # noqa: E402
 from _worker import rows_of, serve  # noqa: E402
 from e3nn.o3 import Irreps  # noqa: E402
@@ -32,7 +32,7 @@ class Mace:
         """Settings: data, batch, n_batch, threads."""
         torch.set_num_threads(settings["threads"])
         self._settings, self._above = settings, references(settings["data"])
-        self._data = {part: [graph(c) for c in read(settings["data"], part)] for part in ("train", "test")}
+        self._data = {part: [graph(c, [*self._above]) for c in read(settings["data"], part)] for part in parts(settings["data"])}
         self._degree, self._scale = degree_and_scale(*zip(*((d.edge_index.shape[1], d.forces) for d in self._data["train"]), strict=True))
         self.start(n_step=1000)
         cut = lambda rows: [rows[i : i + settings["batch"]] for i in range(0, len(rows), settings["batch"])][: settings["n_batch"]]
@@ -55,12 +55,12 @@ class Mace:
             interaction_cls=interaction_classes["RealAgnosticResidualInteractionBlock"],
             interaction_cls_first=interaction_classes["RealAgnosticInteractionBlock"],
             num_interactions=2,
-            num_elements=len(NUMBERS),
+            num_elements=len(self._above),
             hidden_irreps=Irreps("32x0e+32x1o"),
             MLP_irreps=Irreps("16x0e"),
-            atomic_energies=np.array([self._above[z] for z in NUMBERS]),
+            atomic_energies=np.array([*self._above.values()]),
             avg_num_neighbors=self._degree,
-            atomic_numbers=list(NUMBERS),
+            atomic_numbers=[*self._above],
             correlation=2,
             gate=torch.nn.functional.silu,
             radial_MLP=[64, 64, 64],
@@ -86,12 +86,12 @@ class Mace:
         for rows in rows_of(len(self._data["train"]), self._settings["batch"], n_step, seed):
             self._update(self._collate("train", rows))
 
-    def errors(self) -> dict[str, float]:
-        """Of the averaged parameters on the test set."""
+    def errors(self, part: str = "test") -> dict[str, float]:
+        """Of the averaged parameters on a part."""
         self._trainer.swap()
         pairs = []
-        for k in range(0, len(self._data["test"]), 16):
-            batch = self._collate("test", range(k, min(k + 16, len(self._data["test"]))))
+        for k in range(0, len(self._data[part]), 16):
+            batch = self._collate(part, range(k, min(k + 16, len(self._data[part]))))
             found = self._model(batch.to_dict(), training=False, compute_force=True)
             n_atom = batch.ptr[1:] - batch.ptr[:-1]
             pairs.append((found["energy"] / n_atom, batch.energy / n_atom, found["forces"], batch.forces))
@@ -107,8 +107,8 @@ class Mace:
         return Batch.from_data_list([self._data[part][i] for i in rows])
 
 
-def graph(crystal: dict) -> AtomicData:
-    """A crystal in mace's form."""
+def graph(crystal: dict, elements: list[int]) -> AtomicData:
+    """A crystal of these elements in mace's form."""
     configuration = Configuration(
         atomic_numbers=crystal["numbers"],
         positions=crystal["positions"],
@@ -117,7 +117,7 @@ def graph(crystal: dict) -> AtomicData:
         properties={"energy": float(crystal["energy"]), "forces": crystal["forces"]},
         property_weights={"energy": 1.0, "forces": 1.0},
     )
-    return AtomicData.from_config(configuration, z_table=AtomicNumberTable(list(NUMBERS)), cutoff=CUTOFF)
+    return AtomicData.from_config(configuration, z_table=AtomicNumberTable(elements), cutoff=CUTOFF)
 
 
 if __name__ == "__main__":

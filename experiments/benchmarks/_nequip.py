@@ -4,9 +4,10 @@ import warnings
 
 import numpy as np
 import torch
-from _alloys import NUMBERS, read, references
+from _crystals import parts, read, references
 from _torch import Trainer, degree_and_scale, errors
 from _worker import rows_of, serve
+from ase.data import chemical_symbols
 
 warnings.filterwarnings("ignore")
 from nequip._version import __version__ as nequip_version  # noqa: E402
@@ -15,7 +16,6 @@ from nequip.model import NequIPGNNModel  # noqa: E402
 from nequip.utils.global_state import set_global_state  # noqa: E402
 
 CUTOFF = 5.0
-SYMBOLS = ("Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au")
 L_MAX = {"l1": 1, "l2": 2}
 
 
@@ -31,7 +31,7 @@ class Nequip:
         torch.set_num_threads(settings["threads"])
         set_global_state()
         self._settings, self._shifts = settings, references(settings["data"])
-        self._data = {part: [graph(c) for c in read(settings["data"], part)] for part in ("train", "test")}
+        self._data = {part: [graph(c, [*self._shifts]) for c in read(settings["data"], part)] for part in parts(settings["data"])}
         self._degree, self._scale = degree_and_scale(*zip(*((d["edge_index"].shape[1], f) for d, _, f in self._data["train"]), strict=True))
         self._model = self._built()
         self._fresh = {name: value.clone() for name, value in self._model.state_dict().items()}
@@ -74,13 +74,13 @@ class Nequip:
         for rows in rows_of(len(data), self._settings["batch"], n_step, seed):
             self._update(collate([data[i] for i in rows]))
 
-    def errors(self) -> dict[str, float]:
-        """Of the averaged parameters on the test set."""
+    def errors(self, part: str = "test") -> dict[str, float]:
+        """Of the averaged parameters on a part."""
         self._trainer.swap()
         self._model.eval()
         pairs = []
-        for k in range(0, len(self._data["test"]), 16):
-            batch, energy, forces = collate(self._data["test"][k : k + 16])
+        for k in range(0, len(self._data[part]), 16):
+            batch, energy, forces = collate(self._data[part][k : k + 16])
             found = self._model(dict(batch))
             n_atom = found["num_atoms"].view(-1, 1)
             pairs.append((found["total_energy"] / n_atom, energy / n_atom, found["forces"], forces))
@@ -96,10 +96,10 @@ class Nequip:
             radial_mlp_depth=1,
             radial_mlp_width=64,
             r_max=CUTOFF,
-            type_names=list(SYMBOLS),
+            type_names=[chemical_symbols[z] for z in self._shifts],
             avg_num_neighbors=self._degree,
             per_type_energy_scales=self._scale,
-            per_type_energy_shifts={s: self._shifts[z] for s, z in zip(SYMBOLS, NUMBERS, strict=True)},
+            per_type_energy_shifts={chemical_symbols[z]: shift for z, shift in self._shifts.items()},
             compile_mode=self._settings["mode"],
             seed=0,
             model_dtype="float32",
@@ -113,10 +113,10 @@ class Nequip:
         self._trainer.update(10 * (per_atom**2).mean() + ((found["forces"] - forces) ** 2).mean())
 
 
-def graph(crystal: dict) -> tuple[dict, torch.Tensor, torch.Tensor]:
-    """A crystal in nequip's form, its energy and its forces."""
+def graph(crystal: dict, elements: list[int]) -> tuple[dict, torch.Tensor, torch.Tensor]:
+    """A crystal of these elements in nequip's form, its energy and its forces."""
     real = lambda x: torch.tensor(x, dtype=torch.float32)
-    types = np.searchsorted(NUMBERS, crystal["numbers"])
+    types = np.searchsorted(elements, crystal["numbers"])
     data = {
         "pos": real(crystal["positions"]),
         "cell": real(crystal["lattice"])[None],

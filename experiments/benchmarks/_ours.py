@@ -6,14 +6,14 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _alloys import read, references
+from _crystals import parts, read, references
 from _worker import serve
 
 from matjax.graph import Shape, batches, pack, shape_for, sizes_of, to_graph
 from matjax.nn import Convolution, Equivariant, GeometryTensor, nequip
 from matjax.nn.layout import planned, with_room
 from matjax.nn.many_body import ManyBody
-from matjax.risk import ERM, RiskShape
+from matjax.risk import Risk, RiskShape
 from matjax.training.labelling import N_DOMAIN
 from matjax.training.loss import Loss
 from matjax.training.optimizer import AdamW
@@ -72,12 +72,12 @@ class Programs:
         self.facts = {"parameters": size, "jax": jax.__version__}
         self._programs = {}
         for job in only:
-            self._programs[job, self.model], self.facts[job] = compiled(self._lowered(job, self.model))
+            self._programs[job, self.model, shape], self.facts[job] = compiled(self._lowered(job, self.model, first))
 
     def start(self, n_step: int, learning_rate: float = 5e-3) -> None:
         """A fresh ensemble whose learning rate falls over n_step updates."""
         loss = Loss(energy=10.0, forces=1.0, stress=0.0, shape="mse")
-        self._plan = Plan(loss, ERM(), AdamW(learning_rate, weight_decay=0.0), float(n_step))
+        self._plan = Plan(loss, Risk(), AdamW(learning_rate, weight_decay=0.0), float(n_step))
         keys = jax.random.key_data(jax.random.split(jax.random.key(0), self._n_member))
         self._members = init_members(keys, self._first, self._plan, model=self.model, risk_shape=RiskShape(N_DOMAIN, 1))
 
@@ -90,17 +90,17 @@ class Programs:
         return self._program("infer", batch)(self._members.average, self._constants, batch)
 
     def _program(self, job: str, batch: Graph):
-        """The program for a batch, compiled where it needs more blocks than the plan."""
-        model = with_room(self.model, batch)
-        if (job, model) not in self._programs:
-            self._programs[job, model], _ = compiled(self._lowered(job, model))
-        return self._programs[job, model]
+        """The program for a batch, compiled where its shape is another, or it needs more blocks than the plan."""
+        known = job, with_room(self.model, batch), Shape(len(batch.nodes.mask), len(batch.senders), len(batch.n_node))
+        if known not in self._programs:
+            self._programs[known], _ = compiled(self._lowered(job, known[1], batch))
+        return self._programs[known]
 
-    def _lowered(self, job: str, model):
+    def _lowered(self, job: str, model, batch: Graph):
         shared = {"model": model, "members_per_step": self._together}
         if job == "train":
-            return train_step.lower(self._members, self._constants, self._first, self._plan, derivatives=("forces",), **shared)
-        return predict_step.lower(self._members.average, self._constants, self._first, model=model, derivatives=("forces", "stress"))
+            return train_step.lower(self._members, self._constants, batch, self._plan, derivatives=("forces",), **shared)
+        return predict_step.lower(self._members.average, self._constants, batch, model=model, derivatives=("forces", "stress"))
 
     def wait(self) -> None:
         """Until every update is done."""
@@ -127,7 +127,7 @@ class Ours:
 
     def __init__(self, settings: dict):
         """Settings: config, data, batch, n_batch, only ("train" or "infer"); members and members_per_step, where there are more."""
-        self._data = {part: graphs(settings["data"], part) for part in ("train", "test")}
+        self._data = {part: graphs(settings["data"], part) for part in parts(settings["data"])}
         self._shape = shape_for(self._data["train"], settings["batch"])
         first = pack(self._data["train"][:1], self._shape, cutoff=CUTOFF)
         several = {name: settings[name] for name in ("members", "members_per_step", "only") if name in settings}
@@ -166,10 +166,11 @@ class Ours:
                 n_step -= 1
         self._programs.wait()
 
-    def errors(self) -> dict[str, float]:
-        """Mean absolute errors of the averaged parameters on the test set, in meV/atom and meV/Å."""
+    def errors(self, part: str = "test") -> dict[str, float]:
+        """Mean absolute errors of the averaged parameters on a part, in meV/atom and meV/Å."""
         energy, forces = [], []
-        for batch in batches(self._data["test"], self._shape, cutoff=CUTOFF):
+        shape = self._shape if part == "test" else shape_for(self._data[part], 1)
+        for batch in batches(self._data[part], shape, cutoff=CUTOFF):
             found, real = self._programs.predict(batch), batch.globals.mask
             energy.append((np.abs(found.energy.mean(0) - batch.globals.energy) / np.maximum(batch.n_node, 1))[real])
             forces.append(np.abs(found.forces.mean(0) - batch.nodes.forces)[batch.nodes.mask])

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import _alloys
+import _crystals
 from _worker import Worker
 
 VARIANTS = {"one": (1, 1), "4 by 1": (4, 1), "4 by 2": (4, 2), "4 by 4": (4, 4)}  # members, members per step
@@ -42,7 +43,7 @@ def measure(given: argparse.Namespace) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=_alloys.folder(), help="where the data are, or will be written (%(default)s)")
+    parser.add_argument("--data", type=Path, default=_crystals.folder(), help="where the data are, or will be written (%(default)s)")
     parser.add_argument("--config", default="l1", help="size of the model, as in _ours.py (%(default)s)")
     parser.add_argument("--threads", type=int, choices=(1, 2), default=1)
     parser.add_argument("--rounds", type=int, default=7, help="turns of every variant (%(default)s)")

@@ -1,14 +1,18 @@
 """Learning curves at equal cost: test errors of energy and forces against CPU seconds, of matjax, nequip and mace.
 
-Every model trains on the same 256 crystals with batches of 4, Adam, gradients clipped, one schedule (warm-up, then half a cosine
+Every model trains on the same crystals with batches of 4, Adam, gradients clipped, one schedule (warm-up, then half a cosine
 over the budget) and running averages of its parameters, which are what is tested; energies are above the same references. The
 number of updates that a budget pays for is measured before the run. CPU seconds count updates with their packing, on one core;
 compiling and testing are not counted.
+
+`--set emt` (256 alloys, see `_alloys.py`), or `nbmotaw` (1,024 frames of density functional theory, see `_nbmotaw.py`), where the
+trained model also meets the four-element alloy, of which it saw elements and binaries.
 
 Models want different learning rates (weights of nequip and mace are of order one, ours smaller), so each is tried with several; its
 best row counts. Every curve is a row of RESULT (JSON lines) as soon as it is there; rows that are there are not measured again.
 
     python experiments/benchmarks/learning.py --peers DIR --minutes 5 --result learning.jsonl
+    python experiments/benchmarks/learning.py --peers DIR --minutes 5 --result learning.jsonl --set nbmotaw
 """
 
 import argparse
@@ -19,6 +23,8 @@ import sys
 from pathlib import Path
 
 import _alloys
+import _crystals
+import _nbmotaw
 from _worker import Worker
 
 MODELS = {  # name: (environment, file, settings); matjax runs in the environment of this script
@@ -34,8 +40,8 @@ MODELS = {  # name: (environment, file, settings); matjax runs in the environmen
 N_POINT = 8  # tests along a curve
 
 
-def curve(worker: Worker, seconds: float, rate: float, seed: int) -> dict:
-    """Trains for so many CPU seconds; errors in meV/atom and meV/Å along the way."""
+def curve(worker: Worker, seconds: float, rate: float, seed: int, others: tuple[str, ...]) -> dict:
+    """Trains for so many CPU seconds; errors in meV/atom and meV/Å along the way, and in the end on the other parts of the set."""
     worker("start", n_step=1000, learning_rate=rate)
     worker("learn", n_step=8, seed=seed)
     trial = worker("learn", n_step=16, seed=seed)
@@ -47,7 +53,8 @@ def curve(worker: Worker, seconds: float, rate: float, seed: int) -> dict:
         spent += worker("learn", n_step=here - done, seed=seed * 1000 + k)["cpu"]
         done = here
         points.append({"cpu_s": round(spent, 1), "n_step": done, **worker("errors")["value"]})
-    return {"n_step": n_step, "points": points, **{k: points[-1][k] for k in ("energy_meV_per_atom", "forces_meV_per_A")}}
+    last = {k: points[-1][k] for k in ("energy_meV_per_atom", "forces_meV_per_A")}
+    return {"n_step": n_step, "points": points, **last, **{part: worker("errors", part=part)["value"] for part in others}}
 
 
 def measure(name: str, rate: float, given: argparse.Namespace) -> dict:
@@ -57,7 +64,8 @@ def measure(name: str, rate: float, given: argparse.Namespace) -> dict:
     common = {"data": str(given.data), "batch": given.batch, "n_batch": 1}
     worker = Worker(python, file, {**common, **settings}, flags="" if environment else given.flags, cache=given.data / "xla")
     try:
-        found = curve(worker, 60 * given.minutes, rate, given.seed)
+        others = tuple(part for part in _crystals.parts(given.data) if part not in ("train", "test"))
+        found = curve(worker, 60 * given.minutes, rate, given.seed, others)
     finally:
         worker.close()
     return {**asked(name, rate, given), **found, "facts": worker.facts, "load": os.getloadavg()}
@@ -65,13 +73,15 @@ def measure(name: str, rate: float, given: argparse.Namespace) -> dict:
 
 def asked(name: str, rate: float, given: argparse.Namespace) -> dict:
     """What tells one row from another."""
-    return {"model": name, "minutes": given.minutes, "batch": given.batch, "rate": rate, "seed": given.seed}
+    return {"model": name, "set": given.set, "minutes": given.minutes, "batch": given.batch, "rate": rate, "seed": given.seed}
 
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=Path, help="folder of the peers' environments, from peers.py; those absent are left out")
-    parser.add_argument("--data", type=Path, default=_alloys.folder(), help="where the data are, or will be written (%(default)s)")
+    parser.add_argument("--set", choices=("emt", "nbmotaw"), default="emt", help="which crystals (%(default)s)")
+    parser.add_argument("--data", type=Path, help="where the data are, or will be written (the cache; a folder for each set)")
+    parser.add_argument("--source", type=Path, default=_nbmotaw.SOURCE, help="extended XYZ file of nbmotaw (%(default)s)")
     parser.add_argument("--result", type=Path, default=Path("learning.jsonl"), help="rows, one per model (%(default)s)")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=[*MODELS], help="which (all)")
     parser.add_argument("--minutes", type=float, default=5.0, help="CPU minutes of every model (%(default)s)")
@@ -81,12 +91,17 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--flags", default=os.environ.get("XLA_FLAGS", ""), help="XLA_FLAGS of matjax (%(default)r)")
     parser.add_argument("--smoke", action="store_true", help="a second of a tiny model, nothing is kept: does it run?")
     parser.add_argument("--json", action="store_true", help="what is printed is JSON anyway")
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.data = given.data or _crystals.folder() / {"emt": "", "nbmotaw": "nbmotaw"}[given.set]
+    return given
 
 
 def main() -> None:
     given = parsed()
-    _alloys.write(given.data)
+    if given.set == "emt":
+        _alloys.write(given.data)
+    else:
+        _nbmotaw.write(given.data, given.source)
     if given.smoke:
         MODELS["smoke"] = ("", "_ours.py", {"config": "smoke"})
         given.minutes = 1 / 60

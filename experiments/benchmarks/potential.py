@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import _alloys
+import _crystals
 from _nequix_parity import parity
 from _worker import Worker, throughput
 
@@ -75,7 +76,7 @@ def compare(config: str, peers: dict, given: argparse.Namespace, common: dict) -
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", type=Path, help="folder of the peers' environments, from peers.py")
-    parser.add_argument("--data", type=Path, default=_alloys.folder(), help="where the data are, or will be written (%(default)s)")
+    parser.add_argument("--data", type=Path, default=_crystals.folder(), help="where the data are, or will be written (%(default)s)")
     parser.add_argument("--threads", type=int, choices=(1, 2), default=1)
     parser.add_argument("--rounds", type=int, default=5, help="turns of every model (%(default)s)")
     parser.add_argument("--only", choices=(*GROUPS, "nequix"), action="append", help="these configurations alone; may be given again")

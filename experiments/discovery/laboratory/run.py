@@ -1,138 +1,241 @@
-"""Does value learning find better alloys than random and genetic search at the same number of oracle calls?
+"""Which strategy finds the best alloys of a list with the fewest labels?
 
-The campaign of `config.toml` in the embedded laboratory (a model system), once per seed, beside random search and a genetic
-search on the oracle itself with as many calls. One row per proposer and seed in `result.json`: the best true utility after every
-call. A run that was interrupted goes on with the campaigns that are missing; each campaign goes on where it was killed.
+Every strategy starts from 80 labelled binary alloys (20 of 120 systems) and asks for 20 of 4,000 listed five-element alloys at a time;
+the embedded laboratory answers. A hit is one of the best 2 % of the list. All strategies but those of the Gaussian process and the
+genetic search share one model, an ensemble on composition; `thompson, default` is `matjax.value.Thompson()`, which `matjax discover`
+uses, with `feasibility` as it uses it. After every round the error of the model on sealed alloys is measured too: what do labels that
+were picked teach, against random ones?
+
+    python experiments/discovery/laboratory/run.py --json
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import importlib.metadata
-import json
+import hashlib
+import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from _ensemble import Ensemble, Features, members
+from _labels import binaries, labelled, listed
 
-from matjax.campaign import discover, read_measured, run_baseline
-from matjax.campaign.config import DiscoverConfig
-from matjax.keys import child
-from matjax.override import override
-from matjax.toml import from_toml, to_toml
-from matjax.value import Genetic, Random
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from _trials import Row, Trials, command, mean_interval
+
+from matjax.config import spec
+from matjax.keys import child, generator
+from matjax.simulate.laboratory import ELEMENTS
+from matjax.types import Candidate
+from matjax.value import Alloys as Space
+from matjax.value import Context, Feasibility, GaussianProcess, Genetic, Greedy, LargestCluster, RandomPick, Thompson, UpperBound
+from matjax.value.gaussian_process import posterior
 
 HERE = Path(__file__).resolve().parent
-QUICK = ("learner.members=2", "learner.n_epoch=4", "n_epoch_more=1", "budget=16", "n_decoration=1", "known.ternaries=0.3")
-SMOKE = (
-    *QUICK,
-    'space.elements="Al Co Cu Ni"',
-    "known={binaries=[0.5], ternaries=0.25, compounds=[]}",
-    'learner={model={irreps="8x0e+8x1o", n_layer=1, cutoff=3.6}, members=2, n_epoch=1}',
-    "budget=2",
-    "batch=2",
-    "pool=8",
-    "proposer.learner={batch=16, n_iteration=1, inner_steps=2}",
+SPACE = Space(ELEMENTS, lattices="fcc", n_site=32, min_elements=5, max_elements=5, max_count=11)
+ENSEMBLE = {
+    "greedy": Greedy(),
+    "thompson, default": Thompson(),
+    "thompson alone": Thompson(1.0, 0.0, 0.0),
+    "upper bound": UpperBound(1.0),
+    "upper bound 2": UpperBound(2.0),
+    "largest cluster": LargestCluster(),
+    "random": RandomPick(),
+}
+FEASIBLE = ", feasibility"
+"""Of strategies that add the log of the probability that the alloy can be measured, as campaigns do."""
+OTHERS = (
+    "thompson, default, feasibility",
+    "upper bound, feasibility",
+    "lower bound",
+    "most uncertain",
+    "gp upper bound",
+    "gp expected improvement",
+    "genetic",
 )
-PROPOSERS = (Random(), Genetic())
+QUICK = ("seeds=2", "n_pool=800", "n_sealed=100")
+SMOKE = ("seeds=1", "n_pool=60", "n_sealed=10", "n_system=3", "batch=4", "rounds=2", "marks=[4, 8]", "hit_share=0.1", "ensemble.members=3")
 
 
-def campaign(settings: DiscoverConfig, seed: int, out: Path) -> dict[str, Any]:
-    """One campaign of value learning."""
-    settings, begun = dataclasses.replace(settings, seed=seed), time.perf_counter()
-    trace = discover(
-        settings.problem(),
-        settings.oracle,
-        settings.proposer,
-        settings.acquisition,
-        budget=settings.budget,
-        batch=settings.batch,
-        pool=settings.pool,
-        run_dir=out,
-        key=settings.key(),
-        settings_text=to_toml(settings),
+@spec
+class Settings:
+    """Of the experiment; see `config.toml`."""
+
+    seeds: int
+    n_pool: int
+    n_sealed: int
+    n_system: int
+    batch: int
+    rounds: int
+    marks: tuple[int, ...]
+    hit_share: float
+    temperature: float
+    ensemble: Ensemble
+
+
+class World(NamedTuple):
+    """The list, the sealed alloys and the binaries, with their utilities and features.
+
+    Attributes:
+      candidates: The list.
+      utility: Of the list [n_pool]; NaN where there is no truth.
+      hit: Whether each is one of the best [n_pool].
+      pool: Features of the list [n_pool, n_feature].
+      sealed: Features of the sealed alloys that have a truth, and their utilities.
+      start: Candidates, features and utilities of the binaries, [n_system, 4, ...].
+    """
+
+    candidates: list[Candidate]
+    utility: np.ndarray
+    hit: np.ndarray
+    pool: np.ndarray
+    sealed: tuple[np.ndarray, np.ndarray]
+    start: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def world(settings: Settings, folder: Path, n_system: int | None = None) -> World:
+    """Measures what is not kept; of the binaries the first systems alone where `n_system` says so."""
+    both = listed(settings.n_pool + settings.n_sealed, 0)
+    known = binaries()[:n_system].reshape(-1, len(ELEMENTS))
+    found = labelled(np.concatenate([both, known]), folder)
+    features, utility = Features.of(found.counts).values, found.utility(settings.temperature)
+    pool, sealed = slice(0, settings.n_pool), slice(settings.n_pool, len(both))
+    n_hit = max(round(settings.hit_share * settings.n_pool), 1)
+    ranked = np.argsort(-np.where(np.isnan(utility[pool]), -np.inf, utility[pool]))
+    good = ~np.isnan(utility[sealed])
+    shaped = lambda x: x[len(both) :].reshape(-1, 4, *x.shape[1:])
+    return World(
+        SPACE.decode(np.zeros(settings.n_pool, int), found.counts[pool]),
+        utility[pool],
+        np.isin(np.arange(settings.n_pool), ranked[:n_hit]),
+        features[pool],
+        (features[sealed][good], utility[sealed][good]),
+        (shaped(found.counts), shaped(features), shaped(utility)),
     )
-    facts = [
-        {k: r.get(k) for k in ("round", "mae_stability", "rms_z", "coverage_90", "spread_factor")} for r in trace.rounds if r["round"] >= 0
-    ]
-    best = trace.best[0]
+
+
+class Known(NamedTuple):
+    """What a strategy has: features and utilities of all labels [n], the same as candidates, what it asked for, and what failed."""
+
+    x: np.ndarray
+    y: np.ndarray
+    candidates: list[Candidate]
+    asked: list[int]
+    failed: list[Candidate]
+
+
+def start(all_: World, settings: Settings, rng: np.random.Generator) -> Known:
+    """The labelled binaries of a seed."""
+    counts, x, y = all_.start
+    some = rng.choice(len(x), settings.n_system, replace=False)
+    counts, x, y = counts[some].reshape(-1, counts.shape[-1]), x[some].reshape(-1, x.shape[-1]), y[some].reshape(-1)
+    good = ~np.isnan(y)
+    alloys = SPACE.decode(np.zeros(len(good), int), counts)
+    both = [[alloy for alloy, kept in zip(alloys, good, strict=True) if kept == is_good] for is_good in (True, False)]
+    return Known(x[good], y[good], both[0], [], both[1])
+
+
+def campaign(name: str, seed: int, all_: World, settings: Settings) -> Row:
+    """The alloys that a strategy asks for, and the error of the model on the sealed ones before each round and at the end."""
+    key = child(jax.random.key(0), "seed", seed)
+    known, error, promised = start(all_, settings, generator(child(key, "start"))), [], []
+    for i in range(settings.rounds + 1):
+        told = members(settings.ensemble, known.x, known.y, np.concatenate([all_.pool, all_.sealed[0]]), generator(child(key, "fit", i)))
+        samples, sealed = told[:, : len(all_.pool)], told[:, len(all_.pool) :]
+        error.append(float(np.abs(sealed.mean(0) - all_.sealed[1]).mean()))
+        if i == settings.rounds:
+            break
+        picked = pick(name, samples, known, all_, settings.batch, child(key, "pick", i))
+        told_true = [j for j in picked if not np.isnan(all_.utility[j])]
+        promised.append(float(np.mean([samples[:, j].mean() - all_.utility[j] for j in told_true])) if told_true else 0.0)
+        known = Known(
+            np.concatenate([known.x, all_.pool[told_true]]),
+            np.concatenate([known.y, all_.utility[told_true]]),
+            known.candidates + [all_.candidates[j] for j in told_true],
+            known.asked + picked,
+            known.failed + [all_.candidates[j] for j in picked if np.isnan(all_.utility[j])],
+        )
+    hit = all_.hit[known.asked]
     return {
-        "proposer": "matjax",
+        "strategy": name,
         "seed": seed,
-        "utility": trace.utility,
-        "rounds": facts,
-        "best": {k: best[k] for k in ("candidate", "utility", "stability", "pugh_ratio", "price")},
-        "seconds": time.perf_counter() - begun,
+        "hits": {str(n): int(hit[:n].sum()) for n in settings.marks},
+        "lost": int(np.isnan(all_.utility[known.asked]).sum()),
+        "first_hit": int(np.argmax(hit)) + 1 if hit.any() else len(hit) + 1,
+        "best": float(np.nanmax(all_.utility[known.asked])),
+        "optimism": promised,
+        "mae_sealed": error,
     }
 
 
-def baselines(settings: DiscoverConfig, seeds: int, run_dir: Path) -> list[dict[str, Any]]:
-    """Random and genetic search from the same known set, all seeds."""
-    known, problem, key = read_measured(run_dir, known=True), settings.problem(), child(settings.key(), "baselines")
-    rows: list[dict[str, Any]] = []
-    for proposer in PROPOSERS:
-        rows += run_baseline(
-            proposer, problem, settings.oracle, budget=settings.budget, batch=settings.batch, seeds=seeds, known=known, key=key
-        )
-    return rows
+def pick(name: str, samples: np.ndarray, known: Known, all_: World, n: int, key: jax.Array) -> list[int]:
+    """Rows of the list to ask about [n], none twice."""
+    free = np.setdiff1d(np.arange(len(all_.candidates)), known.asked)
+    if name == "genetic":
+        return _genetic(known, all_, free, n, key)
+    if name.startswith("gp"):
+        process = GaussianProcess(score="upper_bound" if name == "gp upper bound" else "expected_improvement")
+        belief = posterior(known.candidates, known.y, [all_.candidates[i] for i in free], SPACE)
+        return [int(free[i]) for i in process.pick(belief, float(known.y.max()), n)]
+    if name.endswith(FEASIBLE):
+        tried = known.candidates + known.failed
+        feasible = Feasibility().fit(tried, [True] * len(known.candidates) + [False] * len(known.failed))
+        samples, name = samples + feasible.log_probability(all_.candidates), name.removesuffix(FEASIBLE)
+    mean, std = samples[:, free].mean(0), samples[:, free].std(0, ddof=1)
+    plain: dict[str, Callable[[], np.ndarray]] = {"lower bound": lambda: mean - std, "most uncertain": lambda: std}
+    if name in plain:
+        return [int(i) for i in free[np.argsort(-plain[name](), kind="stable")[:n]]]
+    return [int(free[i]) for i, _ in ENSEMBLE[name].pick(samples[:, free], n, key)]
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per proposer: median, least and largest best utility over the seeds, and the mean utility of a call."""
-    lines = []
-    for name in dict.fromkeys(row["proposer"] for row in rows):
-        of = [np.array([np.nan if u is None else u for u in row["utility"]]) for row in rows if row["proposer"] == name]
-        best = [float(np.nanmax(u)) for u in of]
-        mean = [float(np.nanmean(u)) for u in of]
-        lines.append(
-            {"proposer": name, "seeds": len(of), "best_median": float(np.median(best)), "best_min": min(best), "best_max": max(best)}
-            | {"mean_utility": float(np.mean(mean)), "best_by_seed": best}
-        )
-    return lines
+def _genetic(known: Known, all_: World, free: np.ndarray, n: int, key: jax.Array) -> list[int]:
+    """Children of the best so far, each taken for the listed alloy with the nearest composition."""
+    history = tuple(zip(known.candidates, map(float, known.y), strict=True))
+    children = Genetic().propose(n, Context(SPACE, None, history, frozenset(c.key for c in known.candidates)), key)
+    counts = SPACE.encode([all_.candidates[i] for i in free])[1]
+    chosen: list[int] = []
+    for row in SPACE.encode(children)[1]:
+        distance = np.abs(counts - row).sum(1) + 1000 * np.isin(free, chosen)
+        chosen.append(int(free[np.argmin(distance)]))
+    return chosen
 
 
-def measure(settings: DiscoverConfig, seeds: int, baseline_seeds: int, out: Path) -> dict[str, Any]:
-    """All rows, each kept in the run folder as soon as it is there."""
-    rows = []
-    for seed in range(seeds):
-        kept = out / f"matjax-{seed}.json"
-        if not kept.exists():
-            row = campaign(settings, seed, out / f"seed-{seed}")
-            kept.write_text(json.dumps(row, allow_nan=False), encoding="utf-8")
-        rows.append(json.loads(kept.read_text(encoding="utf-8")))
-        print(f"seed {seed}: best {max(u for u in rows[-1]['utility'] if u is not None):.3f}, {rows[-1]['seconds']:.0f} s", flush=True)
-    rows += baselines(settings, baseline_seeds, out / "seed-0")
-    versions = {name: importlib.metadata.version(name) for name in ("matjax", "jax", "numpy")}
-    return {"oracle": settings.oracle.note, "settings": to_toml(settings), "versions": versions, "summary": summary(rows), "rows": rows}
+def measure(settings: Settings, trials: Trials) -> Row:
+    """All strategies, seed by seed."""
+    small = settings.n_pool < 1000
+    with tempfile.TemporaryDirectory() as folder:
+        all_ = world(settings, Path(folder) if small else Path("runs/discovery-acquisition"), 6 if settings.n_pool < 100 else None)
+    for seed in range(settings.seeds):
+        for name in (*ENSEMBLE, *OTHERS):
+            trials.row(f"{name} {seed}", lambda name=name, seed=seed: campaign(name, seed, all_, settings))
+    figures = summary(list(trials.rows.values()), settings)
+    listed_as = hashlib.sha256(np.nan_to_num(all_.utility, nan=-1e9).astype(np.float32).tobytes()).hexdigest()[:16]
+    threshold, lost = float(np.nanmin(all_.utility[all_.hit])), int(np.isnan(all_.utility).sum())
+    about = {"list": listed_as, "threshold": threshold, "without_truth": lost, "random_expects": settings.hit_share}
+    return trials.write({"about": about, "figures": figures})["figures"]
 
 
-def main() -> None:
-    """Reads the command line, runs and writes `result.json`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="run folder; by default runs/discovery-laboratory")
-    parser.add_argument("--seeds", type=int, default=5, help="campaigns of value learning")
-    parser.add_argument("--quick", action="store_true", help="two seeds of a small campaign; result.json goes into the run folder")
-    parser.add_argument("--smoke", action="store_true", help="does it run and write a valid result? In a folder that is deleted")
-    given = parser.parse_args()
-    settings = from_toml(HERE / "config.toml", DiscoverConfig)
-    if given.smoke:
-        with tempfile.TemporaryDirectory() as folder:
-            result = measure(override(settings, SMOKE), 1, 1, Path(folder))
-            assert {line["proposer"] for line in result["summary"]} == {"matjax", "random", "genetic"}
-            print(json.dumps(result["summary"]))
-        return
-    settings = override(settings, QUICK) if given.quick else settings
-    out = given.out or Path("runs") / ("discovery-laboratory-quick" if given.quick else "discovery-laboratory")
-    out.mkdir(parents=True, exist_ok=True)
-    result = measure(settings, 2 if given.quick else given.seeds, 3 if given.quick else 10, out)
-    path = out / "result.json" if given.quick else HERE / "result.json"
-    path.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    print(f"result: {path}")
+def summary(rows: list[Row], settings: Settings) -> Row:
+    """Per strategy: hits at the marks with intervals over seeds, enrichment, and what was taught."""
+    figures: dict[str, Any] = {}
+    for name in (*ENSEMBLE, *OTHERS):
+        own = [row for row in rows if row["strategy"] == name]
+        if not own:
+            continue
+        hits = {str(n): mean_interval([row["hits"][str(n)] for row in own]) for n in settings.marks}
+        figures[name] = {
+            "hits": hits,
+            "enrichment": {n: round(value[0] / (int(n) * settings.hit_share), 1) for n, value in hits.items()},
+            "first_hit": float(np.median([row["first_hit"] for row in own])),
+            "optimism_last": mean_interval([row["optimism"][-1] for row in own]),
+            "mae_sealed": [round(float(np.mean(x)), 3) for x in zip(*[row["mae_sealed"] for row in own], strict=True)],
+            "seeds": len(own),
+        }
+    return figures
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__ or "", HERE, Settings, measure, inputs=(HERE / "_labels.py", HERE / "_ensemble.py"), quick=QUICK, smoke=SMOKE)

@@ -33,7 +33,7 @@ SMOKE = (
     'shifts=[{kind="random"}, {kind="leave_out", column="anion", only="nitride", min_size=20}]',
     'methods=[{title="ERM"}, {title="GroupDRO", risk={base={kind="group_dro"}}}]',
     "sizes={max_train=60, validation=20, calibration=30, test_inside=20, target=0.1, max_test=20}",
-    'learner={model={irreps="8x0e+8x1o", n_layer=1}, members=2, n_epoch=1}',
+    'learner={kind="graph_learner", model={kind="equivariant", irreps="8x0e+8x1o", n_layer=1}, members=2, n_epoch=1}',
     "test={matched=0, leave_domain_out=0}",
 )
 SMOKE_CRYSTALS = 600
