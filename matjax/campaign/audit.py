@@ -21,10 +21,10 @@ from matjax.campaign.store import KNOWN
 from matjax.campaign.trace import open_read_only
 from matjax.keys import child, generator
 from matjax.types import Candidate
+from matjax.value.alloys import Alloys
 from matjax.value.audit import best_of_n, exactness, planted_hole
 from matjax.value.brake import Brake
 from matjax.value.learner import ValueLearner
-from matjax.value.space import Alloys
 
 FEWEST = 4
 """Measured picks below which no curve is judged."""

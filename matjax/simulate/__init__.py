@@ -9,6 +9,8 @@ from matjax.simulate.energy_fn import energy_fn
 from matjax.simulate.frank_kasper import FRANK_KASPER
 from matjax.simulate.hessian import hessian, hessian_vector_product
 from matjax.simulate.laboratory import Laboratory
+from matjax.simulate.multi_orbit import MULTI_ORBIT
+from matjax.simulate.orbits import merged, orbit_permutations
 from matjax.simulate.prototypes import COMPOUNDS, LATTICES, Prototype, prototype, representative_cell
 from matjax.simulate.relax import Relaxed, relax
 from matjax.simulate.topology import Topology, edge_vectors, stack, topology
@@ -17,6 +19,7 @@ __all__ = [
     "COMPOUNDS",
     "FRANK_KASPER",
     "LATTICES",
+    "MULTI_ORBIT",
     "EnsembleCalculator",
     "Laboratory",
     "Prototype",
@@ -31,6 +34,8 @@ __all__ = [
     "energy_fn",
     "hessian",
     "hessian_vector_product",
+    "merged",
+    "orbit_permutations",
     "prototype",
     "relax",
     "representative_cell",

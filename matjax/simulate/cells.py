@@ -11,7 +11,9 @@ from ase.data import atomic_numbers
 from pymatgen.core import Element
 
 from matjax.graph.neighbours import neighbours
-from matjax.simulate.prototypes import COMPOUNDS, LATTICES, SYMMETRIC, Prototype, prototype, representative_cell
+from matjax.simulate import mixed_orbits
+from matjax.simulate.orbits import merged, orbit_permutations, partition_of
+from matjax.simulate.prototypes import COMPOUNDS, LATTICES, Prototype, prototype, representative_cell
 from matjax.types import Candidate, Crystal
 
 N_TRIAL = 32
@@ -25,11 +27,12 @@ def cells(candidate: Candidate, n: int, volumes: Mapping[str, float]) -> list[Cr
     """The crystals that stand for a candidate, the same ones whoever asks: an oracle, a network, an audit.
 
     A solution gets `n` decorations of its lattice's representative cell, drawn at random and chosen for pair correlations close
-    to those of a random solution; its composition is rounded to the cell's sites. An ordered structure gets its one cell.
+    to those of a random solution; its composition is rounded to the cell's sites. An ordered structure gets its one cell, or `n`
+    supercells decorated in the same way where an orbit is a mixture.
 
     Args:
       candidate: What to build.
-      n: Decorations of a solution.
+      n: Decorations of a solution, or of an ordered structure with a mixture.
       volumes: Å³/atom of every element, for a first guess by Vegard's law.
 
     Returns:
@@ -50,6 +53,8 @@ def cells(candidate: Candidate, n: int, volumes: Mapping[str, float]) -> list[Cr
         counts = rounded(np.array(list(candidate.composition.values())), len(cell))
         sites = [[atomic_numbers[s] for s in candidate.elements][i] for i in range(len(counts)) for _ in range(counts[i])]
         decorations = quasirandom(candidate.prototype, np.array(sites), n, np.random.default_rng(int(candidate.key, 16)))
+    elif any(len(orbit) > 1 for orbit in candidate.occupancy):
+        cell, decorations = mixed_orbits.decorations(candidate, n, N_TRIAL, np.random.default_rng(int(candidate.key, 16)))
     else:
         cell = prototype(candidate.prototype)
         decorations = _ordered(candidate, cell)[None]
@@ -140,12 +145,12 @@ def ordered(name: str, *symbols: str) -> Candidate:
 def compound_candidates(elements: Sequence[str], prototypes: Sequence[str] = COMPOUNDS, *, n_element: int = 2) -> list[Candidate]:
     """Every way to occupy the orbits of ordered structures, one element on each: the end members of their sublattices.
 
-    Each once where the structure maps its orbits onto each other (L1_0, B2). Decorations with a single element are left out: a lattice,
-    or a structure that no metal has.
+    Each crystal once: where the structure maps its orbits onto each other (L1_0, B2), and where a simpler structure of those named is
+    made (`orbits.merged`). Decorations with a single element are left out: a lattice, or a structure that no metal has.
 
     Args:
       elements: Symbols to put on the orbits.
-      prototypes: Names of ordered structures: of COMPOUNDS or FRANK_KASPER.
+      prototypes: Names of ordered structures (see `prototypes.prototype`).
       n_element: Most different elements of one compound; sigma with five orbits has 30 decorations of two elements, 240 of three.
 
     Example:
@@ -153,10 +158,12 @@ def compound_candidates(elements: Sequence[str], prototypes: Sequence[str] = COM
       ['B2 Ni100 | Al100', 'L1_2 Ni100 | Al100', 'L1_2 Al100 | Ni100']
     """
     found: dict[tuple, Candidate] = {}
+    inside = merged(prototypes)
     for name in prototypes:
         for symbols in product(elements, repeat=len(prototype(name).multiplicities)):
-            if 1 < len(set(symbols)) <= n_element:
-                found.setdefault((name, frozenset(symbols)) if name in SYMMETRIC else (name, symbols), ordered(name, *symbols))
+            if 1 < len(set(symbols)) <= n_element and partition_of(symbols) not in inside[name]:
+                alike = min(tuple(symbols[k] for k in order) for order in orbit_permutations(name))
+                found.setdefault((name, alike), ordered(name, *symbols))
     return list(found.values())
 
 

@@ -11,6 +11,8 @@ from functools import cache
 import numpy as np
 
 from matjax.simulate.frank_kasper import FRANK_KASPER, frank_kasper
+from matjax.simulate.from_cif import read_prototype
+from matjax.simulate.multi_orbit import MULTI_ORBIT, multi_orbit
 
 LATTICES = ("fcc", "bcc", "hcp")
 """Lattices of solutions, in the order in which every array over lattices is written."""
@@ -18,10 +20,8 @@ LATTICES = ("fcc", "bcc", "hcp")
 COMPOUNDS = ("L1_0", "L1_2", "B2", "D0_3")
 """Ordered binary structures that are always among the competitors."""
 
-SYMMETRIC = ("L1_0", "B2")
-"""Of these, the two orbits are equivalent: exchanging what sits on them gives the same crystal."""
-
-_PARENT = {"C14": "hcp", "C15": "fcc", "sigma": "bcc", "mu": "bcc"}  # lattices on which these structures have none
+_PARENT = {"C14": "hcp", "C15": "fcc", "sigma": "bcc", "mu": "bcc", "C1_b": "bcc", "L2_1": "bcc", "perovskite": "fcc"}
+"""Stand-ins of structures that lie on no lattice, and the lattice of those that do (half-Heusler with vacancies)."""
 
 SUPERCELL = {"fcc": (2, 2, 2), "bcc": (3, 3, 3), "hcp": (4, 3, 2)}
 """Repeats of the conventional cell: 32, 54 and 48 atoms."""
@@ -77,11 +77,12 @@ def prototype(name: str) -> Prototype:
     """An elementary or ordered structure in its small cell.
 
     Args:
-      name: One of LATTICES, COMPOUNDS or FRANK_KASPER. Orbits of a compound are listed majority first: L1_2 is (3, 1), D0_3 is
-        (12, 4), C15 is (4, 2) with the large atoms in the minority, sigma is (8, 8, 8, 4, 2).
+      name: One of LATTICES, COMPOUNDS, FRANK_KASPER or MULTI_ORBIT, or the path of a CIF file whose crystal is the prototype. Orbits of
+        a compound are listed majority first: L1_2 is (3, 1), D0_3 is (12, 4), C15 is (4, 2) with the large atoms in the minority,
+        sigma is (8, 8, 8, 4, 2), L2_1 is (2, 1, 1), perovskite is (3, 1, 1).
 
     Raises:
-      ValueError: If the name is not known.
+      ValueError: If the name is not known, or the file holds no ordered crystal.
     """
     if name in LATTICES:
         vectors, frac = _CONVENTIONAL[name]
@@ -98,7 +99,12 @@ def prototype(name: str) -> Prototype:
         return Prototype(name, "bcc", vectors, frac, is_minority.astype(int))
     if name in FRANK_KASPER:
         return Prototype(name, _PARENT[name], *frank_kasper(name))
-    raise ValueError(f"prototype {name!r} is not known; known: {', '.join(LATTICES + COMPOUNDS + FRANK_KASPER)}")
+    if name in MULTI_ORBIT:
+        return Prototype(name, _PARENT[name], *multi_orbit(name))
+    if name.endswith(".cif"):
+        return Prototype(name, "fcc", *read_prototype(name))
+    known = LATTICES + COMPOUNDS + FRANK_KASPER + MULTI_ORBIT
+    raise ValueError(f"prototype {name!r} is not known; known: {', '.join(known)}, or the path of a CIF file")
 
 
 @cache

@@ -1,8 +1,10 @@
 """Value: what is wanted (goals, utility), where to look (spaces), and who finds it (learner, proposers, acquisition)."""
 
 from matjax.value.acquisition import Acquisition, Greedy, LargestCluster, Picks, RandomPick, Thompson, UpperBound
+from matjax.value.alloys import Alloys
 from matjax.value.audit import BestOfN, Exactness, PlantedHole, best_of_n, exactness, planted_hole
 from matjax.value.brake import AuditState, Brake
+from matjax.value.compounds import Compounds
 from matjax.value.feasibility import Feasibility, FittedFeasibility
 from matjax.value.gaussian_process import GaussianProcess
 from matjax.value.goals import DensityGoal, Goal, PriceGoal, PughGoal, StabilityGoal
@@ -17,7 +19,7 @@ from matjax.value.price import atomic_fractions, density, price_per_kg, price_ta
 from matjax.value.properties import UNITS, Properties
 from matjax.value.proposers import Context, Genetic, Proposer, Random, ValueGuided
 from matjax.value.reward import Certainty, Entropic, LowerBound, Mean, Pessimism, calibrate, inflate, novelty_limit
-from matjax.value.space import Alloys
+from matjax.value.space import Space
 from matjax.value.utility import Utility
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "BestOfN",
     "Brake",
     "Certainty",
+    "Compounds",
     "Context",
     "DensityGoal",
     "Entropic",
@@ -58,6 +61,7 @@ __all__ = [
     "Random",
     "RandomPick",
     "Reward",
+    "Space",
     "StabilityGoal",
     "Thompson",
     "UpperBound",

@@ -15,7 +15,7 @@ from scipy.special import gammaln
 
 from matjax.value.learner import ValueLearner
 from matjax.value.memory import Reward
-from matjax.value.space import Alloys
+from matjax.value.space import Space
 
 
 class BestOfN(NamedTuple):
@@ -139,7 +139,7 @@ class Exactness(NamedTuple):
     tau: float
 
 
-def exactness(space: Alloys, reward: Reward, learner: ValueLearner, key: jax.Array) -> Exactness:
+def exactness(space: Space, reward: Reward, learner: ValueLearner, key: jax.Array) -> Exactness:
     """Learns a policy in a space that is small enough to list, and compares it with the optimal one.
 
     Args:

@@ -17,10 +17,9 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from matjax.config import spec
 from matjax.keys import child
 from matjax.risk.protocol import check_range
-from matjax.simulate.prototypes import LATTICES
 from matjax.types import Candidate
 from matjax.value.proposers import Context, Genetic, Random
-from matjax.value.space import Alloys
+from matjax.value.space import Space
 
 SCORES = ("upper_bound", "expected_improvement")
 
@@ -99,7 +98,7 @@ class Belief(NamedTuple):
     noise: float
 
 
-def posterior(known: list[Candidate], utility: np.ndarray, pool: list[Candidate], space: Alloys) -> Belief:
+def posterior(known: list[Candidate], utility: np.ndarray, pool: list[Candidate], space: Space) -> Belief:
     """The belief about a pool after measured utilities [n].
 
     Args:
@@ -126,20 +125,23 @@ def expected_improvement(mean: np.ndarray, std: np.ndarray, best: float) -> np.n
     return np.where(std > 0, spread * (z * norm.cdf(z) + norm.pdf(z)), np.maximum(mean - best, 0.0))
 
 
-def features(candidates: list[Candidate], space: Alloys) -> np.ndarray:
-    """Atomic fractions, and where several lattices are open which it is [n, n_element (+ n_lattice)]."""
-    open_lattices = space.lattices if len(space.lattices) > 1 else ()
-    return np.array(
-        [
-            [*(c.composition.get(e, 0.0) for e in space.elements), *(float(c.prototype == name) for name in open_lattices)]
-            for c in candidates
-        ]
+def features(candidates: list[Candidate], space: Space) -> np.ndarray:
+    """Atomic fractions, which structure where several are open, and what sits where on several orbits [n, n_feature]."""
+    names = [name for name, is_open in zip(space.structures, space.open_structures, strict=True) if is_open]
+    names = names if len(names) > 1 else []
+    found = np.array(
+        [[*(c.composition.get(e, 0.0) for e in space.elements), *(float(c.prototype == name) for name in names)] for c in candidates]
     )
+    if space.tree.n_orbit == 1 or not candidates:
+        return found
+    return np.concatenate([found, space.encode(candidates)[1] / space.tree.n_grid], 1)
 
 
-def is_inside(candidate: Candidate, space: Alloys) -> bool:
-    """Whether an alloy has coordinates here: a solution of the space's elements, also outside its bounds."""
-    return candidate.prototype in LATTICES and set(candidate.composition) <= set(space.elements)
+def is_inside(candidate: Candidate, space: Space) -> bool:
+    """Whether a material has coordinates here: a solution of the space's elements, also outside its bounds, or one of its compounds."""
+    if space.tree.n_orbit > 1:
+        return not space.why_outside(candidate)
+    return candidate.prototype in space.structures and set(candidate.composition) <= set(space.elements)
 
 
 def _without(context: Context, found: list[Candidate]) -> Context:

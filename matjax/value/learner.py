@@ -1,4 +1,4 @@
-"""Learning a value over partial alloys: full-suffix path consistency, guided by evolution."""
+"""Learning a value over partial materials: full-suffix path consistency, guided by evolution."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from matjax.value.mutation import cross, mutate
 from matjax.value.network import Params
 from matjax.value.policy import Policy
 from matjax.value.rollout import draw_distinct
-from matjax.value.space import Alloys
+from matjax.value.space import Space
 
 SELECTION = 0.2
 """Elites are picked as parents with probability proportional to exp(SELECTION x reward / tau)."""
@@ -37,7 +37,7 @@ class ValueLearner:
 
       ( V(s_t) / tau + sum over t' >= t of [log pi(a_t' | s_t') - log pi0(a_t' | s_t')] - r(x) / tau )^2,
 
-    pi0 being uniform over alloys (not over actions). It vanishes everywhere only at the optimum that `Policy` describes, whatever
+    pi0 being uniform over materials (not over actions). It vanishes everywhere only at the optimum that `Policy` describes, whatever
     alloys it is taken over; so there is no bootstrapping, no target network and no importance weight. Trajectory balance is its first
     term, t = 0, alone: the same policy at the optimum, but of the values only that of the empty beginning.
 
@@ -82,7 +82,7 @@ class ValueLearner:
     consistency: str = "suffix"
 
     def __call__(
-        self, space: Alloys, reward: Reward, key: jax.Array, start: Policy | None = None, first: Sequence[Candidate] = ()
+        self, space: Space, reward: Reward, key: jax.Array, start: Policy | None = None, first: Sequence[Candidate] = ()
     ) -> Policy:
         """The policy of a reward.
 
@@ -131,7 +131,7 @@ class ValueLearner:
             raise ValueError(f"consistency of the value learner is {self.consistency!r}; allowed: {', '.join(LOSSES)}")
 
     def _begin(
-        self, space: Alloys, reward: Reward, start: Policy | None, first: Sequence[Candidate], key: jax.Array
+        self, space: Space, reward: Reward, start: Policy | None, first: Sequence[Candidate], key: jax.Array
     ) -> tuple[Memory, np.ndarray]:
         """The first batch: what is given, the best of `start`, uniform draws. The memory, and the rewards of the uniform draws."""
         memory = Memory(space, reward)
@@ -155,16 +155,17 @@ class ValueLearner:
         scaled = {name: policy.params[name] * ratio for name in ("score", "offset", "scale")}
         return dataclasses.replace(policy, tau=tau, params={**policy.params, **scaled})
 
-    def _params(self, space: Alloys, uniform: np.ndarray, tau: float, start: Policy | None, key: jax.Array) -> Params:
+    def _params(self, space: Space, uniform: np.ndarray, tau: float, start: Policy | None, key: jax.Array) -> Params:
         """The network of `start`; or a new one at the prior, its value centred on the rewards of uniform draws."""
         tree = space.tree
         fresh = network.init(tree, key, width=self.width, depth=self.depth)
         if start is not None:
             shapes = [{name: x.shape for name, x in params.items()} for params in (fresh, start.params)]
-            if shapes[0] != shapes[1] or start.space.n_site != space.n_site:
+            other = start.space.tree
+            if shapes[0] != shapes[1] or other.n_grid != tree.n_grid or start.space.structures != space.structures:
                 raise ValueError(
-                    f"the policy to start from is of another shape: it has {start.space.n_site} sites, at most {start.space.max_elements} "
-                    f"elements and {start.space.max_count} sites each; start without it, or with the same grid, bounds, width and depth"
+                    f"the policy to start from is of another shape: it has {other.n_grid} sites, at most {other.max_elements} elements and "
+                    f"{other.n_action} choices a step; start without it, or with the same structures, grid, bounds, width and depth"
                 )
             return start.params
         exponent = uniform / tau

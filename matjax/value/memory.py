@@ -1,4 +1,4 @@
-"""What a reward has said so far: every alloy is asked about once."""
+"""What a reward has said so far: every material is asked about once."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ from collections.abc import Callable
 
 import numpy as np
 
-from matjax.value.space import Alloys
+from matjax.value.space import Space
 
 Reward = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Lattice [n] (index in LATTICES) and counts [n, n_element] of distinct alloys -> reward [n], finite; larger is better."""
+"""Structure [n] and counts [n, n_element * n_orbit] (see `space.Space`; of alloys, the index in LATTICES and a count per element) of
+distinct materials -> reward [n], finite; larger is better."""
 
 
 class Memory:
     """A reward with everything it was asked, so that only what is new costs a call.
 
     Attributes:
-      space: The alloys.
+      space: The materials.
       reward: The reward.
       actions: Trajectories asked about, in the order of asking [n_call, n_step].
       rewards: What came back [n_call].
     """
 
-    def __init__(self, space: Alloys, reward: Reward) -> None:
+    def __init__(self, space: Space, reward: Reward) -> None:
         self.space, self.reward = space, reward
-        self.actions = np.zeros((0, 1 + len(space.elements)), np.int32)
+        self.actions = np.zeros((0, space.tree.n_step), np.int32)
         self.rewards = np.zeros(0)
         self._rows: dict[bytes, int] = {}
 
     def __len__(self) -> int:
-        """Number of alloys asked about."""
+        """Number of materials asked about."""
         return len(self.rewards)
 
     def new(self, actions: np.ndarray) -> np.ndarray:
@@ -41,15 +42,15 @@ class Memory:
         """Rewards [n] of trajectories [n, n_step]; the reward is called on those that are new.
 
         Raises:
-          ValueError: If the reward returns another number of values than it was given alloys.
-          FloatingPointError: If it returns what is not finite; the message names the first such alloy.
+          ValueError: If the reward returns another number of values than it was given materials.
+          FloatingPointError: If it returns what is not finite; the message names the first such material.
         """
         fresh = self.new(actions)
         if len(fresh):
             lattice, counts = fresh[:, 0], fresh[:, 1:]
             answer = np.asarray(self.reward(lattice, counts), float)
             if answer.shape != (len(fresh),):
-                raise ValueError(f"the reward returned shape {answer.shape} for {len(fresh)} alloys; it must be ({len(fresh)},)")
+                raise ValueError(f"the reward returned shape {answer.shape} for {len(fresh)} materials; it must be ({len(fresh)},)")
             if not np.isfinite(answer).all():
                 worst = int(np.argmin(np.isfinite(answer)))
                 name = self.space.decode(lattice[worst : worst + 1], counts[worst : worst + 1])[0].formula

@@ -23,11 +23,12 @@ from matjax.value.network import Params, condition
 from matjax.value.pareto import non_dominated
 from matjax.value.policy import Policy
 from matjax.value.rollout import draw_distinct, replay
-from matjax.value.space import Alloys
+from matjax.value.space import Space
 from matjax.value.tree import Tree
 
 Goals = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Lattice [n] and counts [n, n_element] of distinct alloys -> goals [n, n_goal], or per member [n_member, n, n_goal]; larger is better."""
+"""Structure [n] and counts [n, n_element * n_orbit] of distinct materials -> goals [n, n_goal], or per member [n_member, n, n_goal]; larger
+is better."""
 
 
 def preferred(goals: np.ndarray, preference: np.ndarray) -> np.ndarray:
@@ -51,7 +52,7 @@ class ParetoPolicy:
       goals: What is known of them [n_member, n_known, n_goal].
     """
 
-    space: Alloys
+    space: Space
     params: Params
     tau: float
     actions: np.ndarray
@@ -109,7 +110,7 @@ class ParetoLearner:
     alone: float = 0.25
     max_kappa: float = 0.0
 
-    def __call__(self, space: Alloys, goals: Goals, key: jax.Array) -> ParetoPolicy:
+    def __call__(self, space: Space, goals: Goals, key: jax.Array) -> ParetoPolicy:
         """The policies of goals.
 
         Args:
@@ -153,7 +154,7 @@ class ParetoLearner:
                 f"from 1 to the batch of {self.learner.batch}, positive, and not negative"
             )
 
-    def _params(self, space: Alloys, goals: np.ndarray, key: jax.Array) -> Params:
+    def _params(self, space: Space, goals: np.ndarray, key: jax.Array) -> Params:
         """A network at the prior; its value starts at the sum of what single goals alone would be worth."""
         exponent = goals.mean(0) / self.learner.tau
         alone = logsumexp(exponent, 0) - np.log(len(exponent))

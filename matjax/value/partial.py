@@ -5,7 +5,7 @@ The tree fixes an order of choices, so its own V speaks of beginnings only. Anyt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from matjax import keys
-from matjax.simulate.prototypes import LATTICES
+from matjax.value.automaton import within
 from matjax.value.network import Params
 from matjax.value.policy import Partial, Policy
 from matjax.value.rollout import along, draw
-from matjax.value.space import Alloys
-from matjax.value.tree import Tree, grow, priors
+from matjax.value.space import fixed
+from matjax.value.tree import Tree, nodes, priors
 
 
 class Estimate(NamedTuple):
@@ -30,41 +30,37 @@ class Estimate(NamedTuple):
 
 
 def partial_values(policy: Policy, partials: Sequence[Partial], key: jax.Array, n_sample: int = 512) -> Estimate:
-    """What alloys with given facts are worth: V(F) = tau log( mean of exp(r / tau) over the alloys F ), r as the policy has it.
+    """What materials with given facts are worth: V(F) = tau log( mean of exp(r / tau) over the materials F ), r as the policy has it.
 
     With the reward that the policy stands for, r(x) = V(root) + tau log(pi(x) / pi0(x)), this is
 
       V(F) = V(root) + tau log( P_pi(F) / P_pi0(F) ),
 
-    the log of how much more often the policy makes such an alloy than chance does. P_pi0(F) is counted exactly. P_pi(F) is estimated
+    the log of how much more often the policy makes such a material than chance does. P_pi0(F) is counted exactly. P_pi(F) is estimated
     from draws inside F, half of them uniform (u), half by the policy renormalised at every choice over what keeps F possible (q):
     the mean of pi(x) / (u(x)/2 + q(x)/2), which is unbiased with bounded weights (q >= pi inside F). V(root) is the network's.
 
     Args:
       policy: The policy.
-      partials: (lattice or None, {element: count}) in any order; count 0 says that the element is absent.
+      partials: (structure or None, {element: count, or counts by orbit}) in any order; count 0 says that the element is absent.
       key: Random key.
       n_sample: Draws per entry.
 
     Raises:
-      ValueError: If an element or lattice is not of the space.
+      ValueError: If an element or structure is not of the space.
     """
-    return _estimate(policy, [_facts(policy.space, *p) for p in partials], key, n_sample)
+    return _estimate(policy, [fixed(policy.space.tree, policy.space.choices(*p)) for p in partials], key, n_sample)
 
 
 def pair_values(policy: Policy, key: jax.Array, n_sample: int = 512) -> np.ndarray:
-    """The value of two elements together: V over all alloys that contain both, whatever else [n_element, n_element].
+    """The value of two elements together: V over all materials that contain both, whatever else [n_element, n_element].
 
-    See `partial_values` for what V is and how it is estimated. The diagonal speaks of all alloys that contain the element. NaN where
-    no alloy of the space contains both. In units of the reward; symmetric.
+    See `partial_values` for what V is and how it is estimated. The diagonal speaks of all materials that contain the element. NaN where
+    no material of the space contains both. In units of the reward; symmetric.
     """
     n = len(policy.space.elements)
     pairs = [(i, j) for i in range(n) for j in range(i, n)]
-    facts = []
-    for pair in pairs:
-        allowed, lattices = policy.space.allowed(), policy.space.open_lattices()
-        allowed[list(pair), 0] = False
-        facts.append((allowed, lattices))
+    facts = [policy.space.contains_all([policy.space.elements[k] for k in pair]) for pair in pairs]
     values = np.full((n, n), np.nan)
     for (i, j), value in zip(pairs, _estimate(policy, facts, key, n_sample).value, strict=True):
         values[i, j] = values[j, i] = value
@@ -91,40 +87,27 @@ def ternary_values(
     Raises:
       ValueError: If the elements are not three of the space, or there are fewer sites than `steps`.
     """
-    space = policy.space
+    tree = policy.space.tree
+    if tree.n_orbit > 1:
+        raise ValueError("a ternary map shares out the sites of one orbit; this space has several: ask `partial_values`")
     if len(set(elements)) != 3:
         raise ValueError(f"a ternary map needs three different elements; got {elements}")
-    if not 1 <= steps <= space.n_site:
-        raise ValueError(f"{steps} sites for three elements; allowed: 1 to {space.n_site}")
+    if not 1 <= steps <= tree.n_grid:
+        raise ValueError(f"{steps} sites for three elements; allowed: 1 to {tree.n_grid}")
     shares = [(a, b, steps - a - b) for a in range(steps + 1) for b in range(steps + 1 - a)]
     values = partial_values(policy, [(None, dict(zip(elements, s, strict=True))) for s in shares], key, n_sample).value
     return [(a / steps, b / steps, c / steps, float(value)) for (a, b, c), value in zip(shares, values, strict=True)]
 
 
-def _facts(space: Alloys, lattice: str | None, counts: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Allowed counts and open lattices of the alloys of a space with these facts."""
-    allowed, lattices = space.allowed(), space.open_lattices()
-    for symbol, count in counts.items():
-        if symbol not in space.elements:
-            raise ValueError(f"{symbol} is not among the elements of the space ({' '.join(space.elements)})")
-        allowed[space.elements.index(symbol)] &= np.arange(allowed.shape[1]) == count
-    if lattice is not None:
-        if lattice not in space.lattices:
-            raise ValueError(f"{lattice!r} is not among the lattices of the space ({', '.join(space.lattices)})")
-        lattices = lattices & (np.array(LATTICES) == lattice)
-    return allowed, lattices
-
-
-def _estimate(policy: Policy, facts: Sequence[tuple[np.ndarray, np.ndarray]], key: jax.Array, n_sample: int) -> Estimate:
-    space, tree, numbers = policy.space, policy.tree, policy.numbers
-    n_draw = max(n_sample // 2, 2)
+def _estimate(policy: Policy, facts: Sequence[np.ndarray], key: jax.Array, n_sample: int) -> Estimate:
+    """Facts: which choices they leave open [n_step, n_node or 1, n_action]."""
+    tree, numbers, n_draw = policy.tree, policy.numbers, max(n_sample // 2, 2)
     root, values, errors = float(policy.value([(None, {})])[0]), np.full(len(facts), np.nan), np.full(len(facts), np.nan)
-    for i, (allowed, lattices) in enumerate(facts):
-        inside = grow(allowed, lattices, space.n_site, space.min_elements, space.max_elements)
+    for i, is_open in enumerate(facts):
+        inside = within(policy.space.tree, is_open)
         if not np.isfinite(inside.log_prior[0]).any():
             continue
-        device = Tree(jnp.asarray(inside.log_prior, jnp.float32))
-        ratio = np.asarray(_log_ratios(policy.params, numbers, tree, device, n_draw, keys.child(key, i)), float)
+        ratio = np.asarray(_log_ratios(policy.params, numbers, tree, inside.on_device(), n_draw, keys.child(key, i)), float)
         top = ratio.max()
         weights = np.exp(ratio - top)
         values[i] = root + policy.tau * (top + np.log(weights.mean()))
@@ -142,8 +125,8 @@ def _log_ratios(params: Params, numbers: jax.Array, tree: Tree, inside: Tree, n:
     at_prior = {**params, "score": jnp.zeros_like(params["score"])}
     actions = jnp.concatenate([draw(at_prior, numbers, inside, inside, n, k_uniform), draw(params, numbers, tree, inside, n, k_guided)])
     log_pi, log_pi0, _ = along(params, numbers, tree, actions)
-    within = priors(inside, actions)
-    log_q = jax.nn.log_softmax(jnp.where(jnp.isfinite(within), log_pi, -jnp.inf), -1)
+    prior = priors(inside, nodes(inside, actions))
+    log_q = jax.nn.log_softmax(jnp.where(jnp.isfinite(prior), log_pi, -jnp.inf), -1)
     total = lambda x: jnp.take_along_axis(x, actions[..., None], -1)[..., 0].sum(1)
-    log_u = total(within)
+    log_u = total(prior)
     return total(log_pi) - total(log_pi0) + log_u - jnp.logaddexp(log_u, total(log_q)) + jnp.log(2.0)

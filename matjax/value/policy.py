@@ -1,4 +1,4 @@
-"""A policy over alloys: draws, probabilities, and the value of every partial alloy."""
+"""A policy over materials: draws, probabilities, and the value of every partial material."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from matjax.data.elements import number
-from matjax.simulate.prototypes import LATTICES
 from matjax.toml import from_toml, to_toml
 from matjax.types import Candidate
+from matjax.value.alloys import Alloys
+from matjax.value.automaton import follow
+from matjax.value.compounds import Compounds
 from matjax.value.mutation import repair
 from matjax.value.network import Params
 from matjax.value.rollout import draw_distinct, replay
-from matjax.value.space import Alloys
+from matjax.value.space import Space
 from matjax.value.tree import Tree
 
-Partial = tuple[str | None, Mapping[str, int]]
-"""What is fixed of an alloy: its lattice (or None) and the counts of some elements (0: absent)."""
+Partial = tuple[str | None, Mapping[str, int | Sequence[int]]]
+"""What is fixed: the structure (or None) and the counts of some elements, one per orbit where there are several (0: absent)."""
+
+SPACES = {"Alloys": Alloys, "Compounds": Compounds}
+"""Spaces whose policies can be saved."""
 
 MAX_BATCH = 4096
 """Trajectories per call of the network."""
@@ -30,25 +35,25 @@ MAX_BATCH = 4096
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Policy:
-    """pi(alloy) over a space, and V(partial alloy).
+    """pi(material) over a space, and V(partial material).
 
-    At the optimum pi(x) = pi0(x) exp((r(x) - V(root)) / tau), pi0 uniform over the alloys, and
+    At the optimum pi(x) = pi0(x) exp((r(x) - V(root)) / tau), pi0 uniform over the materials, and
 
-      V(s) = tau log( mean of exp(r(x) / tau) over the alloys x that can be reached from s ).
+      V(s) = tau log( mean of exp(r(x) / tau) over the materials x that can be reached from s ).
 
-    It is a mean, not a sum: the log of the partition sum over alloys is V(root) / tau + log(n_leaf).
+    It is a mean, not a sum: the log of the partition sum over materials is V(root) / tau + log(n_leaf).
 
     Attributes:
-      space: The alloys.
+      space: The materials.
       params: Parameters of the scorer (`network`).
       tau: Temperature of the policy, in units of the reward; it has nothing to do with kelvin.
-      actions: Alloys whose reward is known, best first, as trajectories [n_known, n_step].
+      actions: Materials whose reward is known, best first, as trajectories [n_known, n_step].
       rewards: Their rewards [n_known].
-      n_call: Alloys that the reward was asked about to learn this policy.
+      n_call: Materials that the reward was asked about to learn this policy.
       consistency: Which values it has learned: "suffix" all of them, "trajectory" V(root) alone.
     """
 
-    space: Alloys
+    space: Space
     params: Params
     tau: float
     actions: np.ndarray
@@ -59,7 +64,7 @@ class Policy:
     @property
     def tree(self) -> Tree:
         """The tree of the space, on the device (float32)."""
-        return Tree(jnp.asarray(self.space.tree.log_prior, jnp.float32))
+        return self.space.tree.on_device()
 
     @property
     def numbers(self) -> jax.Array:
@@ -82,8 +87,7 @@ class Policy:
         Raises:
           ValueError: If a candidate is outside the space.
         """
-        lattice, counts = self.space.encode(candidates)
-        return self.log_ratio(np.concatenate([lattice[:, None], counts], 1)) - np.log(float(self.space.n_leaf))
+        return self.log_ratio(np.column_stack(self.space.encode(candidates))) - np.log(float(self.space.n_leaf))
 
     def log_ratio(self, actions: np.ndarray) -> np.ndarray:
         """How much likelier than chance: log pi(x) - log pi0(x) of trajectories [n, n_step], float64 [n]."""
@@ -91,14 +95,15 @@ class Policy:
         return (log_pi - log_pi0).sum(1)
 
     def value(self, partials: Sequence[Partial]) -> np.ndarray:
-        """V of partial alloys [n], in units of the reward, as the network says it; of a finished alloy, the reward that the policy implies.
+        """V of partial materials [n], in units of the reward, as the network says it; of a finished one, the reward the policy implies.
 
         Args:
-          partials: (lattice, {element: count}). The tree decides the lattice first, then the elements in the order of the space: what
-            is fixed must be the beginning of that order. For anything else (two elements, say) see `partial_values`.
+          partials: (structure, {element: count, or counts by orbit}). The tree decides the structure first, then the elements in the
+            order of the space: what is fixed must be the beginning of that order. For anything else (two elements, say) see
+            `partial_values`.
 
         Raises:
-          ValueError: If a partial alloy is no beginning, or leads to no alloy of the space, or the policy has not learned its value.
+          ValueError: If a partial material is no beginning, or leads to no material of the space, or the policy has not learned its value.
         """
         if not partials:
             return np.zeros(0)
@@ -113,23 +118,14 @@ class Policy:
         return self.tau * np.column_stack([value, finished])[np.arange(len(partials)), lengths]
 
     def _beginning(self, partial: Partial) -> tuple[int, np.ndarray]:
-        """How many choices a partial alloy fixes, and a trajectory [n_step] that begins with them (the rest is not read)."""
-        lattice, counts = partial
-        order = [lattice is not None, *(e in counts for e in self.space.elements)]
-        length, fixed = (order + [False]).index(False), (lattice is not None) + len(counts)
-        if stranger := next((e for e in counts if e not in self.space.elements), None):
-            raise ValueError(f"{stranger} is not among the elements of the space ({' '.join(self.space.elements)})")
-        if length < fixed:
-            open_choice = "the lattice" if length == 0 else self.space.elements[length - 1]
-            raise ValueError(f"{partial} is no beginning of an alloy: {open_choice} comes first and is open; ask `partial_values` for it")
-        actions = np.zeros(len(order), np.int32)
-        remaining, used, log_prior = self.space.n_site, 0, self.space.tree.log_prior
-        choices = [LATTICES.index(lattice) if lattice in LATTICES else -1, *(counts.get(e, -1) for e in self.space.elements)]
-        for t in range(length):
-            actions[t] = choices[t]
-            if not (0 <= actions[t] < log_prior.shape[3] and np.isfinite(log_prior[t, remaining, used, actions[t]])):
-                raise ValueError(f"no alloy of the space begins with {partial}")
-            remaining, used = (remaining - int(actions[t]), used + int(actions[t] > 0)) if t else (remaining, used)
+        """How many choices a partial material fixes, and a trajectory [n_step] that begins with them (the rest is not read)."""
+        actions = self.space.choices(*partial)
+        length = int(np.argmax(np.append(actions, -1) < 0))
+        if length < (actions >= 0).sum():
+            open_choice = "the structure" if length == 0 else self.space.elements[(length - 1) // self.tree.n_orbit]
+            raise ValueError(f"{partial} is no beginning of a material: {open_choice} comes first and is open; ask `partial_values` for it")
+        if follow(self.space.tree, np.where(actions < 0, 0, actions)[None])[0] < length:
+            raise ValueError(f"no material of the space begins with {partial}")
         return length, actions
 
     def _replay(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -146,7 +142,12 @@ class Policy:
     def to_bytes(self) -> bytes:
         """The policy as an npz file of plain arrays."""
         buffer = io.BytesIO()
-        about = {"space": np.array(to_toml(self.space)), "tau": np.array(self.tau), "n_call": np.array(self.n_call)}
+        about = {
+            "kind": np.array(type(self.space).__name__),
+            "space": np.array(to_toml(self.space)),
+            "tau": np.array(self.tau),
+            "n_call": np.array(self.n_call),
+        }
         about |= {"consistency": np.array(self.consistency)}
         known = {"actions": self.actions, "rewards": self.rewards}
         np.savez(buffer, allow_pickle=False, **about, **known, **{f"params.{k}": np.asarray(v) for k, v in self.params.items()})
@@ -162,7 +163,7 @@ class Policy:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 params = {k.removeprefix("params."): jnp.asarray(file[k]) for k in file.files if k.startswith("params.")}
-                space = from_toml(str(file["space"]), Alloys)
+                space = from_toml(str(file["space"]), SPACES[str(file["kind"])])
                 known = (file["actions"], file["rewards"], int(file["n_call"]))
                 return Policy(space, params, float(file["tau"]), *known, str(file["consistency"]))
         except (KeyError, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:

@@ -20,7 +20,7 @@ from matjax.value.learner import ValueLearner
 from matjax.value.memory import Memory, Reward
 from matjax.value.mutation import cross, mutate
 from matjax.value.policy import Policy
-from matjax.value.space import Alloys
+from matjax.value.space import Space
 
 MAX_DRAW = 50
 """Rounds of drawing before a proposer takes what is left of the space in order, or returns fewer than it was asked for."""
@@ -38,7 +38,7 @@ class Context:
       start: A policy to go on from, such as that of the last round, or None.
     """
 
-    space: Alloys
+    space: Space
     reward: Reward | None = None
     history: tuple[tuple[Candidate, float], ...] = ()
     seen: frozenset[str] = frozenset()
@@ -96,7 +96,7 @@ class Genetic:
             found = list({c.key: c for c in found + children}.values())[:n]
         return _fill(found, n, context, key)
 
-    def _children(self, space: Alloys, parents: np.ndarray, utilities: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    def _children(self, space: Space, parents: np.ndarray, utilities: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
         """Children [n, n_step] of tournament winners."""
         winners = [_tournament(utilities, n, self.tournament, rng) for _ in range(2)]
         is_crossed = rng.random(n)[:, None] < self.crossover

@@ -7,8 +7,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from matjax.value.network import Params, score, vocabulary
-from matjax.value.tree import State, Tree, legal, prefixes, priors, reset, step
+from matjax.value.network import Params, Partly, score, vocabulary
+from matjax.value.tree import State, Tree, legal, nodes, priors, reset, step
 
 Beams = tuple[State, jax.Array, jax.Array, jax.Array]
 
@@ -31,15 +31,21 @@ def along(params: Params, numbers: jax.Array, tree: Tree, actions: jax.Array) ->
       log pi and log pi0 of all actions [n, n_step, n_action], and value / tau of the state before each step [n, n_step].
     """
     n, n_step = actions.shape
-    elements, words = vocabulary(params, numbers)
-    remaining, used = prefixes(tree, actions)
-    placed = actions[:, 1:, None] * elements[None]
-    pooled = jnp.concatenate([jnp.zeros_like(placed[:, :1]), jnp.cumsum(placed, 1) - placed], 1)
-    index = jnp.broadcast_to(jnp.arange(n_step)[None, :], (n, n_step))
-    lattice = jnp.where(index == 0, -1, actions[:, :1])
+    elements, words = vocabulary(params, numbers, tree.n_orbit)
+    counts, share = actions[:, 1:].reshape(n, tree.n_element, tree.n_orbit, 1), jnp.asarray(tree.share)[actions[:, 0]][:, None, :, None]
+    index, before = jnp.broadcast_to(jnp.arange(n_step)[None, :], (n, n_step)), nodes(tree, actions)
+    from_root = lambda x: jnp.concatenate([jnp.zeros_like(x[:, :1]), x], 1)
+    words_of = elements[None, :, None, :]
+    placed = (counts * share * words_of).reshape(n, n_step - 1, -1)
+    pooled, on_orbit = from_root(jnp.cumsum(placed, 1) - placed), None
+    if tree.n_orbit > 1:
+        sits = counts / tree.n_grid * words_of
+        on_orbit = from_root((jnp.cumsum(sits, 1) - sits).reshape(n, n_step - 1, -1))
     flat = lambda x: x.reshape(n * n_step, *x.shape[2:])
-    scores, value = score(params, tree, words, flat(index), flat(remaining), flat(used), flat(lattice), flat(pooled))
-    prior = priors(tree, actions)
+    structure = jnp.where(index == 0, -1, actions[:, :1])
+    partly = Partly(flat(index), flat(before), flat(structure), flat(pooled), None if on_orbit is None else flat(on_orbit))
+    scores, value = score(params, tree, words, partly)
+    prior = priors(tree, before)
     return log_policy(scores.reshape(prior.shape), prior), prior, value.reshape(n, n_step)
 
 
@@ -57,10 +63,13 @@ def replay(params: Params, numbers: jax.Array, tree: Tree, actions: jax.Array) -
 
 def _choices(params: Params, tree: Tree, numbers: jax.Array, index: jax.Array, state: State, explore: jax.Array | float) -> jax.Array:
     """Log probability of each action [n, n_action] under (1 - explore) pi + explore pi0."""
-    elements, words = vocabulary(params, numbers)
-    n = state.remaining.shape[0]
-    pooled = state.counts.astype(elements.dtype) @ elements
-    scores, _ = score(params, tree, words, jnp.broadcast_to(index, (n,)), state.remaining, state.used, state.lattice, pooled)
+    elements, words = vocabulary(params, numbers, tree.n_orbit)
+    n = len(state.node)
+    counts = state.counts.reshape(n, tree.n_element, tree.n_orbit).astype(elements.dtype)
+    pooled, on_orbit = jnp.einsum("neo,no->ne", counts, jnp.asarray(tree.share)[state.structure]) @ elements, None
+    if tree.n_orbit > 1:
+        on_orbit = counts[:, :, (index - 1) % tree.n_orbit] / tree.n_grid @ elements
+    scores, _ = score(params, tree, words, Partly(jnp.broadcast_to(index, (n,)), state.node, state.structure, pooled, on_orbit))
     prior = legal(tree, index, state)
     return jnp.logaddexp(log_policy(scores, prior) + jnp.log1p(-explore), prior + jnp.log(explore))
 
@@ -76,7 +85,7 @@ def draw(params: Params, numbers: jax.Array, tree: Tree, within: Tree, n: int, k
         index, key = at
         choices = jnp.where(jnp.isfinite(legal(within, index, state)), _choices(params, tree, numbers, index, state, 0.0), -jnp.inf)
         action = jax.random.categorical(key, choices)
-        return step(index, state, action), action
+        return step(tree, index, state, action), action
 
     at = (jnp.arange(tree.n_step), jax.random.split(key, tree.n_step))
     return jax.lax.scan(move, reset(tree, n), at)[1].T
@@ -86,12 +95,12 @@ def draw(params: Params, numbers: jax.Array, tree: Tree, within: Tree, n: int, k
 def draw_distinct(
     params: Params, numbers: jax.Array, tree: Tree, n: int, explore: jax.Array | float, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Draws without repetition, in order: each is drawn from the policy restricted to the alloys not drawn before.
+    """Draws without repetition, in order: each is drawn from the policy restricted to the materials not drawn before.
 
     The policy is mixed with the prior at every step: (1 - explore) pi + explore pi0.
 
     Returns:
-      Trajectories [n, n_step] and their log probability [n]; -inf marks places beyond the number of alloys there are.
+      Trajectories [n, n_step] and their log probability [n]; -inf marks places beyond the number of materials there are.
 
     Source:
       Kool, van Hoof & Welling (2019), Stochastic beams and where to find them, algorithm 1 and appendix B.3.
@@ -105,7 +114,7 @@ def draw_distinct(
         heights = _condition(child_p + jax.random.gumbel(key, child_p.shape), height)
         height, best = jax.lax.top_k(heights.ravel(), n)
         beam, action = best // child_p.shape[1], best % child_p.shape[1]
-        state = step(index, jax.tree.map(lambda x: x[beam], state), action)
+        state = step(tree, index, jax.tree.map(lambda x: x[beam], state), action)
         return (state, actions[beam].at[:, index].set(action), child_p.ravel()[best], height), None
 
     first = jnp.where(jnp.arange(n) == 0, 0.0, -jnp.inf)

@@ -1,223 +1,145 @@
-"""The space of alloys: which elements, which lattices, how many of each; and the way between a candidate and its counts."""
+"""What every space of materials offers: its tree, and the way between a candidate and its place in the tree."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
 from matjax import keys
-from matjax.config import spec
-from matjax.data.elements import number
-from matjax.simulate.prototypes import LATTICES
 from matjax.types import Candidate
-from matjax.value.tree import N_LATTICE, Tree, count_leaves, grow
+from matjax.value import automaton
+from matjax.value.tree import Tree
 
 
-@spec
-class Alloys:
-    """Solid solutions on a composition grid, as a tree of choices: the lattice, then a count for each element in order.
+class Space(ABC):
+    """Materials to choose from.
 
-    In arrays an alloy is (lattice, counts): the index in LATTICES ("fcc", "bcc", "hcp") whatever lattices are open, and one
-    count per element of `elements` (forbidden ones included, always 0), summing to n_site.
-
-    Attributes:
-      elements: Symbols in the order of every array over elements, as a tuple or as one string: "Al Co Cr Fe Ni".
-      lattices: Which of fcc, bcc, hcp are open; kept in that order.
-      n_site: Sites of the composition grid: 20 gives steps of 5 at.%.
-      min_elements: Fewest elements in an alloy.
-      max_elements: Most elements in an alloy; no more than there are elements to choose from.
-      min_count: Fewest sites of an element that is present.
-      max_count: Most sites of an element.
-      required: Elements that every alloy contains, as `elements`.
-      forbidden: Elements that no alloy contains, as `elements`.
+    In arrays a material is (structure, counts): the index of its structure in `structures`, and counts [n_element * n_orbit], for the
+    first element on each orbit, then for the second, and so on. Spaces are frozen and compare by their settings.
     """
 
-    elements: tuple[str, ...] | str
-    lattices: tuple[str, ...] | str = LATTICES
-    n_site: int = 20
-    min_elements: int = 4
-    max_elements: int = 5
-    min_count: int = 1
-    max_count: int = 7
-    required: tuple[str, ...] | str = ()
-    forbidden: tuple[str, ...] | str = ()
-
-    def __post_init__(self) -> None:
-        """Splits strings, checks every name and bound, and counts.
-
-        Raises:
-          ValueError: If a name is unknown, bounds contradict each other, or no alloy satisfies them; the message says which.
-        """
-        for name in ("elements", "lattices", "required", "forbidden"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, tuple(value.split() if isinstance(value, str) else value))
-        _check_names(self)
-        object.__setattr__(self, "lattices", tuple(name for name in LATTICES if name in self.lattices))
-        _check_bounds(self)
+    if TYPE_CHECKING:
+        elements: tuple[str, ...] | str
 
     @property
-    def available(self) -> tuple[str, ...]:
-        """The elements that are not forbidden."""
-        return tuple(e for e in self.elements if e not in self.forbidden)
+    @abstractmethod
+    def structures(self) -> tuple[str, ...]:
+        """Names of the prototypes, in the order of every array over structures; some may be closed."""
+
+    @property
+    @abstractmethod
+    def tree(self) -> Tree:
+        """The tree of choices (host, float64; computed once per space)."""
+
+    @abstractmethod
+    def why_outside(self, candidate: Candidate) -> str:
+        """Why a candidate is not of this space; empty if it is."""
+
+    @abstractmethod
+    def encode(self, candidates: Sequence[Candidate]) -> tuple[np.ndarray, np.ndarray]:
+        """Structure [n] and counts [n, n_element * n_orbit] of candidates.
+
+        Raises:
+          ValueError: If a candidate is not of this space; the message says why.
+        """
+
+    @abstractmethod
+    def decode(self, structure: np.ndarray, counts: np.ndarray) -> list[Candidate]:
+        """The candidates of structures [n] and counts [n, n_element * n_orbit]."""
 
     @property
     def n_leaf(self) -> int:
-        """Number of alloys, exactly."""
+        """Number of materials, exactly."""
         return _n_leaf(self)
 
     @property
-    def tree(self) -> Tree:
-        """The tree of choices (host, float64; computed once per space)."""
-        return _tree(self)
-
-    def allowed(self) -> np.ndarray:
-        """Whether an element may have a count [n_element, n_action], by the bounds on elements alone."""
-        n_action = max(N_LATTICE, min(self.max_count, self.n_site) + 1)
-        count = np.arange(n_action)
-        is_present = (count >= self.min_count) & (count <= self.max_count)
-        absent, present = np.array([[e not in self.required, e not in self.forbidden] for e in self.elements]).T
-        return (absent[:, None] & (count == 0)) | (present[:, None] & is_present)
-
-    def open_lattices(self) -> np.ndarray:
-        """Whether each of LATTICES is open [3]."""
-        return np.array([name in self.lattices for name in LATTICES])
+    def open_structures(self) -> np.ndarray:
+        """Whether each of `structures` is open [n_structure]."""
+        return np.isfinite(self.tree.log_prior[0, 0, : self.tree.n_structure])
 
     def contains(self, candidates: Sequence[Candidate]) -> np.ndarray:
-        """Whether each candidate is an alloy of this space [n]."""
+        """Whether each candidate is of this space [n]."""
         return np.array([not self.why_outside(c) for c in candidates], bool)
 
-    def why_outside(self, candidate: Candidate) -> str:
-        """Why a candidate is not an alloy of this space; empty if it is one."""
-        if candidate.prototype not in self.lattices:
-            return f"its prototype is {candidate.prototype}; open lattices: {', '.join(self.lattices)}"
-        counts = dict(candidate.occupancy[0])
-        if len(candidate.occupancy) > 1 or sum(counts.values()) != self.n_site:
-            sums = [sum(n for _, n in orbit) for orbit in candidate.occupancy]
-            return f"its counts sum to {sums}; the grid has one orbit of {self.n_site} sites"
-        if stranger := next((e for e in counts if e not in self.available), None):
-            return f"{stranger} is not among its elements ({' '.join(self.available)})"
-        if missing := next((e for e in self.required if e not in counts), None):
-            return f"the required {missing} is missing"
-        if not self.min_elements <= len(counts) <= self.max_elements:
-            return f"it has {len(counts)} elements; allowed: {self.min_elements} to {self.max_elements}"
-        if wrong := next((e for e, n in counts.items() if not self.min_count <= n <= self.max_count), None):
-            return f"it has {counts[wrong]} sites of {wrong}; allowed: {self.min_count} to {self.max_count}"
-        return ""
-
-    def encode(self, candidates: Sequence[Candidate]) -> tuple[np.ndarray, np.ndarray]:
-        """Lattice [n] (index in LATTICES) and counts [n, n_element] of candidates.
-
-        Raises:
-          ValueError: If a candidate is not an alloy of this space; the message says why.
-        """
-        lattice = np.zeros(len(candidates), np.int32)
-        counts = np.zeros((len(candidates), len(self.elements)), np.int32)
-        column = {e: k for k, e in enumerate(self.elements)}
-        for i, candidate in enumerate(candidates):
-            if why := self.why_outside(candidate):
-                raise ValueError(f"{candidate.formula} is outside the space: {why}")
-            lattice[i] = LATTICES.index(candidate.prototype)
-            for symbol, n in candidate.occupancy[0]:
-                counts[i, column[symbol]] = n
-        return lattice, counts
-
-    def decode(self, lattice: np.ndarray, counts: np.ndarray) -> list[Candidate]:
-        """The candidates of lattices [n] and counts [n, n_element]."""
-        return [
-            Candidate(LATTICES[int(l)], (tuple((self.elements[k], int(row[k])) for k in np.flatnonzero(row)),))
-            for l, row in zip(np.asarray(lattice), np.asarray(counts), strict=True)
-        ]
-
-    def is_legal(self, lattice: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """Whether lattices [n] with counts [n, n_element] are alloys of this space [n]."""
-        lattice, counts = np.asarray(lattice), np.asarray(counts)
-        allowed, used = self.allowed(), (counts > 0).sum(1)
-        bounded = np.clip(counts, 0, allowed.shape[1] - 1)
-        fits = ((bounded == counts) & allowed[np.arange(counts.shape[1])[None, :], bounded]).all(1)
-        known = (lattice >= 0) & (lattice < N_LATTICE) & self.open_lattices()[np.clip(lattice, 0, N_LATTICE - 1)]
-        return known & fits & (counts.sum(1) == self.n_site) & (used >= self.min_elements) & (used <= self.max_elements)
+    def is_legal(self, structure: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Whether structures [n] with counts [n, n_element * n_orbit], any integers, are materials of this space [n]."""
+        actions = np.column_stack([np.asarray(structure), np.asarray(counts)])
+        return automaton.follow(self.tree, actions) == self.tree.n_step
 
     def sample_uniform(self, n: int, key: jax.Array) -> tuple[np.ndarray, np.ndarray]:
-        """Independent draws, every alloy equally likely: lattice [n], counts [n, n_element]."""
-        rng, log_prior = keys.generator(keys.child(key, "uniform")), self.tree.log_prior
-        actions, remaining, used = np.zeros((n, self.tree.n_step), np.int32), np.full(n, self.n_site), np.zeros(n, int)
-        for t in range(self.tree.n_step):
-            upto = np.cumsum(np.exp(log_prior[t, remaining, used]), 1)
-            actions[:, t] = np.argmax(upto > (rng.random(n) * upto[:, -1])[:, None], 1)
-            if t:
-                remaining, used = remaining - actions[:, t], used + (actions[:, t] > 0)
+        """Independent draws, every material equally likely: structure [n], counts [n, n_element * n_orbit]."""
+        actions = automaton.sample(self.tree, n, keys.generator(keys.child(key, "uniform")))
         return actions[:, 0], actions[:, 1:]
 
     def enumerate(self, limit: int = 1_000_000) -> tuple[np.ndarray, np.ndarray]:
-        """Every alloy once, in the order of the tree: lattice [n_leaf], counts [n_leaf, n_element].
+        """Every material once, in the order of the tree: structure [n_leaf], counts [n_leaf, n_element * n_orbit].
 
         Raises:
-          ValueError: If there are more than `limit` alloys.
+          ValueError: If there are more than `limit`.
         """
-        if self.n_leaf > limit:
-            raise ValueError(f"the space has {self.n_leaf:,} alloys, more than the limit of {limit:,}; sample it, or raise `limit`")
-        actions = np.zeros((1, 0), np.int32)
-        remaining, used = np.array([self.n_site]), np.array([0])
-        for t in range(self.tree.n_step):
-            row, action = np.nonzero(np.isfinite(self.tree.log_prior[t, remaining, used]))
-            actions = np.concatenate([actions[row], action[:, None].astype(np.int32)], 1)
-            remaining, used = remaining[row] - action * (t > 0), used[row] + (action > 0) * (t > 0)
+        actions = automaton.enumerate_leaves(self.tree, limit)
         return actions[:, 0], actions[:, 1:]
 
+    def choices(self, structure: str | None, counts: Mapping[str, int | Sequence[int]]) -> np.ndarray:
+        """What facts fix: an action per step [n_step], -1 where the choice is open.
 
-@cache
-def _n_leaf(space: Alloys) -> int:
-    return count_leaves(space.allowed(), space.open_lattices(), space.n_site, space.min_elements, space.max_elements)
+        Args:
+          structure: Name of a structure, or None.
+          counts: By symbol the count on the orbit, or one count per orbit; 0 says that the element is absent from it.
 
+        Raises:
+          ValueError: If an element or a structure is not of the space, or the counts are not one per orbit.
+        """
+        actions, n_orbit = np.full(self.tree.n_step, -1), self.tree.n_orbit
+        if structure is not None:
+            names = [name for name, is_open in zip(self.structures, self.open_structures, strict=True) if is_open]
+            if structure not in names:
+                raise ValueError(f"{structure!r} is not among the structures of the space ({', '.join(names)})")
+            actions[0] = self.structures.index(structure)
+        for symbol, count in counts.items():
+            if symbol not in self.elements:
+                raise ValueError(f"{symbol} is not among the elements of the space ({' '.join(self.elements)})")
+            on_orbits = np.atleast_1d(np.asarray(count, int))
+            if len(on_orbits) != n_orbit and on_orbits.any():
+                raise ValueError(f"{len(on_orbits)} counts of {symbol} came; the space has up to {n_orbit} orbits: one count for each")
+            first = 1 + self.elements.index(symbol) * n_orbit
+            actions[first : first + n_orbit] = on_orbits
+        return actions
 
-@cache
-def _tree(space: Alloys) -> Tree:
-    tree = grow(space.allowed(), space.open_lattices(), space.n_site, space.min_elements, space.max_elements)
-    tree.log_prior.setflags(write=False)  # type: ignore[union-attr]
-    return tree
-
-
-def _check_names(space: Alloys) -> None:
-    for name in ("elements", "required", "forbidden"):
-        symbols = getattr(space, name)
+    def contains_all(self, symbols: Sequence[str]) -> np.ndarray:
+        """Which choices keep it possible that all of these elements are present [n_step, n_node, n_action]."""
+        tree, is_open = self.tree, np.ones(self.tree.log_prior.shape, bool)
         for symbol in symbols:
-            number(symbol)  # raises for what is no element
-        if len(set(symbols)) < len(symbols):
-            raise ValueError(f"{name} lists an element twice: {' '.join(symbols)}")
-    if unknown := next((name for name in space.lattices if name not in LATTICES), None):
-        raise ValueError(f"{unknown!r} is no lattice of solutions; allowed: {', '.join(LATTICES)}")
-    if not space.lattices:
-        raise ValueError(f"no lattice is open; name at least one of {', '.join(LATTICES)}")
-    if stranger := next((e for e in space.required if e not in space.elements), None):
-        raise ValueError(f"the required {stranger} is not among the elements {' '.join(space.elements)}; add it there")
-    if both := next((e for e in space.required if e in space.forbidden), None):
-        raise ValueError(f"{both} is both required and forbidden; take it out of one of them")
+            first = 1 + self.elements.index(symbol) * tree.n_orbit
+            is_open[first + tree.n_orbit - 1, :, 0] = _is_present(self)[first + tree.n_orbit - 1]
+        return is_open
 
 
-def _check_bounds(space: Alloys) -> None:
-    low, high, n_site = max(space.min_elements, len(space.required)), min(space.max_elements, len(space.available)), space.n_site
-    for name in ("n_site", "min_elements", "min_count"):
-        if getattr(space, name) < 1:
-            raise ValueError(f"{name} is {getattr(space, name)}; it must be at least 1")
-    for what in ("elements", "count"):
-        if getattr(space, f"min_{what}") > getattr(space, f"max_{what}"):
-            raise ValueError(f"min_{what} is {getattr(space, f'min_{what}')}, more than max_{what}, {getattr(space, f'max_{what}')}")
-    if len(space.required) > space.max_elements:
-        raise ValueError(
-            f"{len(space.required)} elements are required ({' '.join(space.required)}) but max_elements is {space.max_elements}"
-        )
-    if low > high:
-        raise ValueError(
-            f"min_elements is {space.min_elements}, but only {len(space.available)} elements may be chosen: {' '.join(space.available)}"
-        )
-    if low * space.min_count > n_site:
-        raise ValueError(f"{low} elements of at least {space.min_count} sites each need {low * space.min_count} sites; there are {n_site}")
-    if high * space.max_count < n_site:
-        raise ValueError(f"{high} elements of at most {space.max_count} sites each fill {high * space.max_count} of {n_site} sites")
-    if not space.n_leaf:
-        raise ValueError(
-            f"no alloy has {low} to {high} elements of {space.min_count} to {space.max_count} sites each on {n_site} sites; loosen a bound"
-        )
+def fixed(tree: Tree, actions: np.ndarray) -> np.ndarray:
+    """Which choices are open [n_step, 1, n_action] where some actions [n_step] are fixed and others (-1) are not."""
+    action = np.arange(tree.n_action)[None, :]
+    return ((actions[:, None] < 0) | (action == actions[:, None]))[:, None, :]
+
+
+@cache
+def _n_leaf(space: Space) -> int:
+    return automaton.n_leaf(space.tree)
+
+
+@cache
+def _is_present(space: Space) -> np.ndarray:
+    """Whether the element in turn is already on an orbit before it [n_step, n_node] (of nodes that can be reached)."""
+    tree = space.tree
+    found = np.zeros(tree.log_prior.shape[:2], bool)
+    for t in range(1, tree.n_step):
+        if (t - 1) % tree.n_orbit == tree.n_orbit - 1:
+            continue
+        node, action = np.nonzero(np.isfinite(tree.log_prior[t]))
+        onward = np.asarray(tree.next_node)[t, node, action]
+        found[t + 1, onward] |= found[t, node] | (action > 0)
+    return found

@@ -19,8 +19,8 @@ from matjax.campaign.codec import decode, encode
 from matjax.data.elements import number
 from matjax.simulate.prototypes import prototype
 from matjax.types import Candidate, Crystal, Result
+from matjax.value.alloys import Alloys
 from matjax.value.properties import Properties
-from matjax.value.space import Alloys
 
 ELEMENTS = ("Ag", "Au", "Cu", "Ni")
 SPACE = Alloys(ELEMENTS, lattices=("fcc",), n_site=4, min_elements=2, max_elements=3, min_count=1, max_count=3)  # 30 alloys

@@ -6,10 +6,21 @@ from ase.build import bulk
 
 from matjax.data.domains import space_group
 from matjax.graph import neighbours
-from matjax.simulate import COMPOUNDS, LATTICES, prototype, representative_cell
+from matjax.simulate import COMPOUNDS, LATTICES, MULTI_ORBIT, prototype, representative_cell
 from matjax.types import Crystal
 
-SPACE_GROUPS = {"fcc": 225, "bcc": 229, "hcp": 194, "L1_0": 123, "L1_2": 221, "B2": 221, "D0_3": 225}
+SPACE_GROUPS = {
+    "fcc": 225,
+    "bcc": 229,
+    "hcp": 194,
+    "L1_0": 123,
+    "L1_2": 221,
+    "B2": 221,
+    "D0_3": 225,
+    "C1_b": 216,
+    "L2_1": 225,
+    "perovskite": 221,
+}
 NEIGHBOURS = {"fcc": 12, "bcc": 8, "hcp": 12}
 
 
@@ -17,7 +28,7 @@ def crystal(cell, scale: float = 1.0) -> Crystal:
     return Crystal(cell.vectors * scale, cell.frac_coords @ cell.vectors * scale, cell.orbit + 13)
 
 
-@pytest.mark.parametrize("name", LATTICES + COMPOUNDS)
+@pytest.mark.parametrize("name", LATTICES + COMPOUNDS + MULTI_ORBIT)
 def test_symmetry_is_that_of_the_structure(name: str) -> None:
     assert space_group(crystal(prototype(name), 2.5)) == SPACE_GROUPS[name]
 
@@ -28,6 +39,12 @@ def test_the_unit_of_length_is_the_nearest_neighbour_distance(name: str) -> None
     _, receivers, vectors, *_ = neighbours(crystal(cell), 1.01)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-9)
     assert set(np.bincount(receivers)) == {NEIGHBOURS[cell.lattice]}
+
+
+@pytest.mark.parametrize("name", MULTI_ORBIT)
+def test_the_shortest_distance_of_three_sublattices_is_one(name: str) -> None:
+    length = np.linalg.norm(neighbours(crystal(prototype(name)), 1.5)[2], axis=1)
+    assert length.min() == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize(("name", "n_atom"), [("fcc", 32), ("bcc", 54), ("hcp", 48)])

@@ -36,7 +36,7 @@ def test_facts_in_any_order_agree_with_enumeration(policy, everything):
 def test_a_fact_that_no_alloy_has_is_nan(policy):
     found = partial_values(policy, [(None, {"Cu": 5, "Ag": 5}), (None, {"Cu": 1})], jax.random.key(0))
     assert np.isnan(found.value).tolist() == [True, False]
-    with pytest.raises(ValueError, match="'hcp' is not among the lattices"):
+    with pytest.raises(ValueError, match="'hcp' is not among the structures"):
         partial_values(policy, [("hcp", {})], jax.random.key(0))
     with pytest.raises(ValueError, match="W is not among the elements"):
         partial_values(policy, [(None, {"W": 1})], jax.random.key(0))

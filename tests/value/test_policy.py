@@ -102,10 +102,10 @@ def test_values_of_beginnings_are_those_of_replay(policy):
 @pytest.mark.parametrize(
     "partial, words",
     [
-        ((None, {"Cu": 1}), "the lattice comes first"),
+        ((None, {"Cu": 1}), "the structure comes first"),
         (("fcc", {"Ag": 1}), "Cu comes first"),
-        (("hcp", {}), "no alloy of the space begins"),
-        (("fcc", {"Cu": 4}), "no alloy of the space begins"),
+        (("hcp", {}), "'hcp' is not among the structures"),
+        (("fcc", {"Cu": 4}), "no material of the space begins"),
         (("fcc", {"W": 4}), "W is not among"),
     ],
 )

@@ -43,7 +43,7 @@ def test_leaves_are_those_of_brute_force(space):
     expected = brute_force(space)
     assert space.n_leaf == len(lattice) == len(expected) * len(space.lattices)
     assert {(int(l), *map(int, c)) for l, c in zip(lattice, counts, strict=True)} == {
-        (int(i), *c) for i in np.flatnonzero(space.open_lattices()) for c in expected
+        (int(i), *c) for i in np.flatnonzero(space.open_structures) for c in expected
     }
     assert space.is_legal(lattice, counts).all() and space.contains(space.decode(lattice, counts)).all()
 
@@ -54,7 +54,7 @@ def test_legal_agrees_with_brute_force_everywhere(space):
     counts = rng.integers(-1, 6, (4000, len(space.elements)))
     lattice = rng.integers(-1, 4, 4000)
     expected = brute_force(space)
-    open_lattices = set(np.flatnonzero(space.open_lattices()))
+    open_lattices = set(np.flatnonzero(space.open_structures))
     brute = [l in open_lattices and tuple(map(int, c)) in expected for l, c in zip(lattice, counts, strict=True)]
     np.testing.assert_array_equal(space.is_legal(lattice, counts), brute)
     assert any(brute)
@@ -104,13 +104,12 @@ def test_no_choice_leads_to_a_dead_end(data):
     except ValueError:
         return
     log_prior, rng = space.tree.log_prior, np.random.default_rng(0)
-    actions, remaining, used = np.zeros((20, space.tree.n_step), int), np.full(20, space.n_site), np.zeros(20, int)
+    actions, node = np.zeros((20, space.tree.n_step), int), np.zeros(20, int)
     for t in range(space.tree.n_step):
-        is_open = np.isfinite(log_prior[t, remaining, used])
+        is_open = np.isfinite(log_prior[t, node])
         assert is_open.any(1).all(), "dead end"
         actions[:, t] = np.argmax(np.where(is_open, rng.random(is_open.shape), -1), 1)
-        if t:
-            remaining, used = remaining - actions[:, t], used + (actions[:, t] > 0)
+        node = space.tree.next_node[t, node, actions[:, t]]
     assert space.is_legal(actions[:, 0], actions[:, 1:]).all()
 
 
