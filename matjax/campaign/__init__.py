@@ -3,6 +3,7 @@
 from matjax.campaign.ase_oracle import AseOracle, Emt
 from matjax.campaign.baseline import run_baseline
 from matjax.campaign.command_oracle import Command
+from matjax.campaign.dynamics import Dynamics
 from matjax.campaign.executor import Executor, Inline, Processes
 from matjax.campaign.export import FORMATS, candidates_csv, export, write_candidates, write_structures, write_trace
 from matjax.campaign.futures import Submitted, Threads
@@ -28,6 +29,7 @@ __all__ = [
     "AseOracle",
     "CampaignStopped",
     "Command",
+    "Dynamics",
     "Emt",
     "Executor",
     "Gpaw",

@@ -13,9 +13,10 @@ from ase.filters import UnitCellFilter
 from ase.optimize import FIRE, LBFGS
 from ase.stress import voigt_6_to_full_3x3_stress
 
+from matjax.campaign.dynamics import Dynamics, run
 from matjax.config import spec
 from matjax.data.convert import from_ase, to_ase
-from matjax.simulate.evidence import evidence, transformed
+from matjax.simulate.evidence import evidence, min_distance, transformed
 from matjax.simulate.frames import dataset, shaken
 from matjax.types import Crystal, Dataset, Result
 
@@ -41,6 +42,8 @@ class Recipe:
       ideal: Keep atoms on the sites of the lattice and relax the volume alone, for labels that are cheaper; forces are then in
         the evidence, but not limited.
       gives: What else to measure, of "elastic" and "frames".
+      dynamics: A short molecular dynamics after the relaxation: adds the labels `enthalpy_hot` (eV/atom, with the kinetic energy) and
+        `volume_hot` (Å³/atom), and their standard errors to the evidence. A crystal whose atoms leave their sites is "transformed".
     """
 
     max_force: float = 0.02
@@ -55,6 +58,7 @@ class Recipe:
     max_volume: float = 1.4
     ideal: bool = False
     gives: tuple[str, ...] = ("elastic", "frames")
+    dynamics: Dynamics | None = None
 
     def __post_init__(self) -> None:
         """Refuses to give what no oracle gives."""
@@ -94,11 +98,28 @@ def measure_crystal(crystal: Crystal, calculator: Any, recipe: Recipe, *, elasti
     relaxed, proof = from_ase(atoms), _evidence(crystal, atoms, n_step, recipe)
     labels = {"energy_per_atom": float(atoms.get_potential_energy()) / len(atoms), "volume_per_atom": relaxed.volume / len(atoms)}
     status, error = _verdict(crystal, proof, recipe)
+    if status == "converged" and recipe.dynamics is not None:
+        hot, told, error = _hot(atoms, recipe.dynamics)
+        status, labels, proof = "transformed" if error else status, labels | hot, proof | told
     if status != "converged":
         return Result(status, relaxed, labels, evidence=proof, error=error)
     constants = elastic_constants(atoms, recipe) if elastic and "elastic" in recipe.gives else None
     found = _frames(crystal, relaxed, atoms.calc, recipe, source) if frames and "frames" in recipe.gives else None
     return Result(status, relaxed, labels, constants, found, proof)
+
+
+def _hot(atoms: Atoms, dynamics: Dynamics) -> tuple[dict[str, float], dict[str, float], str]:
+    """Labels and evidence of molecular dynamics, and why the crystal is no longer one; no labels then."""
+    found = run(atoms, dynamics, min_distance(from_ase(atoms)))
+    at = f"at {dynamics.temperature:g} K"
+    if not np.isfinite(found.displacement):
+        return {}, {}, f"physical: the crystal came apart {at}"
+    told = {"hot_enthalpy_error": found.enthalpy_error, "hot_volume_error": found.volume_error, "hot_temperature": found.temperature}
+    told |= {"hot_displacement": found.displacement}
+    if found.displacement > dynamics.max_displacement:
+        limit = f"allowed {dynamics.max_displacement:g}"
+        return {}, told, f"physical: {at} an atom's mean position is {found.displacement:.2f} nearest distances from its site; {limit}"
+    return {"enthalpy_hot": found.enthalpy, "volume_hot": found.volume}, told, ""
 
 
 def elastic_constants(atoms: Atoms, recipe: Recipe) -> np.ndarray:
