@@ -10,6 +10,7 @@ from matjax.campaign.futures import Submitted, Threads
 from matjax.campaign.gpaw_oracle import Gpaw
 from matjax.campaign.human_oracle import Human
 from matjax.campaign.lammps_oracle import Lammps
+from matjax.campaign.limits import Limits, spent_hours
 from matjax.campaign.loop import discover
 from matjax.campaign.oracle import FAILURES, Oracle, check_elements, check_result, failed, failure_class
 from matjax.campaign.outside import Imported, import_results
@@ -37,6 +38,7 @@ __all__ = [
     "Imported",
     "Inline",
     "Lammps",
+    "Limits",
     "Measured",
     "Oracle",
     "Potential",
@@ -61,6 +63,7 @@ __all__ = [
     "read_trace",
     "retry",
     "run_baseline",
+    "spent_hours",
     "status",
     "why",
     "write_candidates",

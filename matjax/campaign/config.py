@@ -11,6 +11,7 @@ from matjax.campaign.ase_oracle import AseOracle, Emt
 from matjax.campaign.command_oracle import Command
 from matjax.campaign.gpaw_oracle import Gpaw
 from matjax.campaign.lammps_oracle import Lammps
+from matjax.campaign.limits import Limits
 from matjax.campaign.potential_oracle import Potential
 from matjax.config import spec
 from matjax.simulate.laboratory import Laboratory
@@ -20,6 +21,7 @@ from matjax.value import (
     Alloys,
     Brake,
     DensityGoal,
+    ExpectedImprovement,
     GaussianProcess,
     Genetic,
     Greedy,
@@ -74,6 +76,7 @@ class DiscoverConfig:
       pessimism: How doubt lowers the reward.
       proposer: Who proposes.
       acquisition: What picks the batch.
+      limits: Hours of the oracle and money, beside the budget of calls; they may be changed when a campaign goes on.
       brake: Holds the search back where the audit picks say that the reward promises too much.
       comparison: What runs beside it.
     """
@@ -93,8 +96,9 @@ class DiscoverConfig:
     n_epoch_more: int = 3
     pessimism: Pessimism = Pessimism()
     proposer: ValueGuided | Genetic | GaussianProcess | Random = ValueGuided(ValueLearner(n_iteration=5))
-    acquisition: Thompson | UpperBound | Greedy | LargestCluster = Thompson()
+    acquisition: Thompson | UpperBound | ExpectedImprovement | Greedy | LargestCluster = Thompson()
     brake: Brake = Brake()
+    limits: Limits = Limits()
     comparison: Comparison = Comparison()
 
     def problem(self) -> AlloyProblem:

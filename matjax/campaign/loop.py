@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from matjax import keys
 from matjax.campaign.executor import Executor, Inline, Pool, Task
 from matjax.campaign.export import write_trace
 from matjax.campaign.held_back import HeldBack, audit_facts, audit_state, eased, held_back
+from matjax.campaign.limits import Limits
 from matjax.campaign.measure import Report, measure
 from matjax.campaign.oracle import Oracle, check_elements
 from matjax.campaign.prediction import predicted, prospective
@@ -45,6 +47,7 @@ def discover(
     report: Report | None = None,
     settings_text: str = "",
     brake: Brake | None = None,
+    limits: Limits | None = None,
 ) -> Trace:
     """Searches for candidates of high utility, a batch of oracle calls at a time.
 
@@ -69,6 +72,7 @@ def discover(
       settings_text: The settings as TOML; a campaign with other settings is not resumed.
       brake: Watches the audit picks; where the reward promises too much the search is held back, and at last stopped. Left out,
         the default one.
+      limits: Hours and money beside the budget of calls; without limit where left out. They may be changed when a campaign is resumed.
 
     Returns:
       The trace of everything measured, which also lies in `trace.jsonl`.
@@ -85,10 +89,12 @@ def discover(
     known, run_dir = problem.known(), Path(run_dir)
     brake = Brake() if brake is None else brake
     identity = _identity(known, oracle, proposer, acquisition, batch, pool, key, brake) | {"settings": settings_text}
-    limits = {"budget": str(budget), "oracle_note": oracle.note}
-    with open_store(run_dir, identity, limits) as store, (executor or Inline()).start() as workers:
+    changeable = {"budget": str(budget), "oracle_note": oracle.note}
+    with open_store(run_dir, identity, changeable) as store, (executor or Inline()).start() as workers:
         tell = report or (lambda _: None)
-        campaign = _Campaign(problem, oracle, proposer, acquisition, budget, batch, pool, key, store, workers, tell, brake)
+        campaign = _Campaign(
+            problem, oracle, proposer, acquisition, budget, batch, pool, key, store, workers, tell, brake, limits or Limits()
+        )
         try:
             reason = campaign.run(known)
         except KeyboardInterrupt:
@@ -118,6 +124,7 @@ class _Campaign:
     workers: Pool
     report: Report
     brake: Brake
+    limits: Limits
 
     def run(self, known: Sequence[Candidate]) -> str:
         """Opens and finishes rounds until there is a reason to end; returns it."""
@@ -131,9 +138,11 @@ class _Campaign:
             spent = n_charged(records)
             if spent >= self.budget:
                 return f"the budget is spent: {spent} of {self.budget} oracle calls"
+            if (payable := self.limits.n_left(records)) < 1:
+                return self.limits.reason(records)
             if (audit := audit_state(self.brake, records)).stopped:
                 return f"the reward was caught out {audit.n_breach} times by the audit picks; `matjax audit` says more"
-            picks, facts = self.ask(i := len(rounds) - 1, records, min(self.batch, self.budget - spent))
+            picks, facts = self.ask(i := len(rounds) - 1, records, int(min(self.batch, self.budget - spent, payable)))
             if not picks:
                 return f"nothing is left to propose after {spent} of {self.budget} oracle calls"
             self.store.open_round(i, picks, facts)
@@ -176,7 +185,7 @@ class _Campaign:
         context = self._context(surrogate, records, n_reward)
         found = eased(self.proposer, audit.factor).propose(self.pool, context, keys.child(key, "propose"))
         found = list({c.key: c for c in found if c.key not in context.seen}.values())
-        picks = self._pick(surrogate, found, n, keys.child(key, "pick"))
+        picks = self._pick(surrogate, found, n, keys.child(key, "pick"), records)
         facts |= {"n_pool": len(found), "n_reward_calls": n_reward[0]}
         return picks, facts | {"seconds_learn": learned - begun, "seconds_propose": time.perf_counter() - learned}
 
@@ -193,8 +202,10 @@ class _Campaign:
         seen = frozenset(record.candidate.key for record in records)
         return Context(space=space, reward=None if surrogate is None else reward, history=history, seen=seen)
 
-    def _pick(self, surrogate: HeldBack | None, found: Sequence[Candidate], n: int, key: jax.Array) -> list[Pick]:
-        """The batch."""
+    def _pick(
+        self, surrogate: HeldBack | None, found: Sequence[Candidate], n: int, key: jax.Array, records: Sequence[Record]
+    ) -> list[Pick]:
+        """The batch; an acquisition that can be set `against` a value is set against the best measured log utility."""
         if surrogate is None or self.acquisition is None:
             return [Pick(candidate, kind_of(type(self.proposer))) for candidate in found[:n]]
         if not found:
@@ -205,7 +216,10 @@ class _Campaign:
             raise ValueError(
                 f"the surrogate's log utility is not finite for {len(bad)} of {len(found)} candidates, such as {found[bad[0]].formula}"
             )
-        chosen = self.acquisition.pick(log_utility + surrogate.log_probability(found), min(n, len(found)), key)
+        measured = [float(r.truth["log_utility"]) for r in records if r.picked and r.truth]
+        against = getattr(self.acquisition, "against", None)
+        acquisition = self.acquisition if against is None else against(max(measured, default=-math.inf))
+        chosen = acquisition.pick(log_utility + surrogate.log_probability(found), min(n, len(found)), key)
         picked = [found[index] for index, _ in chosen]
         told = predicted(surrogate, picked, log_utility[:, [index for index, _ in chosen]])
         return [Pick(candidate, why, said) for candidate, (_, why), said in zip(picked, chosen, told, strict=True)]

@@ -25,7 +25,7 @@ from matjax.report import write_report
 from matjax.simulate.laboratory import Laboratory
 from matjax.toml import from_toml, to_dict, to_toml
 
-MAY_CHANGE = ("budget", "comparison")
+MAY_CHANGE = ("budget", "comparison", "limits")
 """Settings that may differ when a campaign goes on: nothing is learned from them."""
 
 
@@ -97,6 +97,7 @@ def _search(config: DiscoverConfig, out: Path, executor: Executor, view: Discove
         report=view,
         settings_text=tomli_w.dumps(identity(config)),
         brake=config.brake,
+        limits=config.limits,
     )
 
 

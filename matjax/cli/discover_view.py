@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from matjax.campaign.config import DiscoverConfig
+from matjax.campaign.limits import Limits
 from matjax.campaign.oracle import Oracle
 from matjax.campaign.records import read_rounds
 from matjax.campaign.store import KNOWN
@@ -42,11 +44,18 @@ def plan(config: DiscoverConfig, out: Path, note: str = "") -> list[str]:
         *(f"  · {kind}: {text}" for kind, text in config.utility.describe().items()),
         f"oracle: [bold]{oracle.name}[/] ({oracle.version}): {oracle.note}",
         f"known set: {n_known} elements, binaries, ternaries and ordered compounds, not charged; "
-        f"budget: {config.budget} oracle calls, {config.batch} a round",
+        f"budget: {config.budget} oracle calls{_hours(config.limits)}, {config.batch} a round",
         f"free energy: {', '.join(config.terms.names)}; not considered: {', '.join(absent)}",
         *([note] if note else []),
         f"campaign folder: {out}",
     ]
+
+
+def _hours(limits: Limits) -> str:
+    """What limits a campaign beside its calls, in words."""
+    if limits.hours_in_all == math.inf:
+        return ""
+    return f" or {limits.hours_in_all:.4g} hours of the oracle" + (f" (for {limits.money:g})" if limits.money < math.inf else "")
 
 
 class DiscoverView:

@@ -1,6 +1,6 @@
 """Value: what is wanted (goals, utility), where to look (spaces), and who finds it (learner, proposers, acquisition)."""
 
-from matjax.value.acquisition import Acquisition, Greedy, LargestCluster, Picks, RandomPick, Thompson, UpperBound
+from matjax.value.acquisition import Acquisition, ExpectedImprovement, Greedy, LargestCluster, Picks, RandomPick, Thompson, UpperBound
 from matjax.value.alloys import Alloys
 from matjax.value.audit import BestOfN, Exactness, PlantedHole, best_of_n, exactness, planted_hole
 from matjax.value.brake import AuditState, Brake
@@ -36,6 +36,7 @@ __all__ = [
     "Entropic",
     "Estimate",
     "Exactness",
+    "ExpectedImprovement",
     "Feasibility",
     "FittedFeasibility",
     "GaussianProcess",

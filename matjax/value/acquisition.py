@@ -7,6 +7,8 @@ where it was not exploited.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import Protocol
 
 import jax
@@ -99,6 +101,40 @@ class UpperBound:
         """(index, "upper bound") of n different candidates; see `Acquisition.pick`."""
         samples = _checked(log_utility, n)
         return [(i, "upper bound") for i in _best(_upper_bound(samples, self.kappa), n, np.ones(samples.shape[1], bool))]
+
+
+@spec
+class ExpectedImprovement:
+    """What is expected to exceed the best so far by most, members as samples.
+
+    The picks of a batch are made one after the other: for each member the best so far becomes the larger of that and of what the member
+    says of the picks before, so that a second pick must add to the first. Where no member sees an improvement, the highest mean decides.
+
+    Attributes:
+      best: Log utility to exceed. A campaign puts the best that it has measured here; with -inf the first pick is greedy.
+
+    Source:
+      Mockus, Tiesis & Zilinskas (1978), The application of Bayesian methods for seeking the extremum; batches in sequence: Wilson, Hutter &
+      Deisenroth (2018), Maximizing acquisition functions for Bayesian optimization.
+    """
+
+    best: float = -math.inf
+
+    def against(self, best: float) -> ExpectedImprovement:
+        """The same, to exceed another value."""
+        return dataclasses.replace(self, best=best)
+
+    def pick(self, log_utility: np.ndarray, n: int, key: jax.Array) -> Picks:
+        """(index, "expected improvement") of n different candidates; see `Acquisition.pick`."""
+        samples = _checked(log_utility, n)
+        mean, free = samples.mean(0), np.ones(samples.shape[1], bool)
+        found, best = list[int](), np.full(len(samples), self.best)
+        for _ in range(n):
+            gain = np.maximum(samples - best[:, None], 0.0).mean(0) if np.isfinite(best).all() else mean - mean.min() + 1.0
+            (i,) = _best(gain if gain[free].max() > 0 else mean, 1, free)
+            found.append(i)
+            best = np.maximum(best, samples[:, i])
+        return [(i, "expected improvement") for i in found]
 
 
 @spec

@@ -5,10 +5,19 @@ import numpy as np
 import pytest
 
 from matjax.toml import from_toml, to_toml
-from matjax.value.acquisition import Acquisition, Greedy, LargestCluster, RandomPick, Thompson, UpperBound
+from matjax.value.acquisition import Acquisition, ExpectedImprovement, Greedy, LargestCluster, RandomPick, Thompson, UpperBound
 
-KINDS = Thompson | UpperBound | Greedy | LargestCluster | RandomPick | Acquisition
-ALL = [Thompson(), Thompson(0.0, 0.5, 0.5), UpperBound(2.0), Greedy(), LargestCluster(), RandomPick()]
+KINDS = Thompson | UpperBound | ExpectedImprovement | Greedy | LargestCluster | RandomPick | Acquisition
+ALL = [
+    Thompson(),
+    Thompson(0.0, 0.5, 0.5),
+    UpperBound(2.0),
+    ExpectedImprovement(),
+    ExpectedImprovement(-2.5),
+    Greedy(),
+    LargestCluster(),
+    RandomPick(),
+]
 SAMPLES = np.random.default_rng(0).normal(-3.0, 1.0, (5, 60))
 
 
@@ -45,6 +54,18 @@ def test_greedy_and_upper_bound_take_the_best():
     bound = SAMPLES.mean(0) + 3.0 * SAMPLES.std(0, ddof=1)
     assert UpperBound(3.0).pick(SAMPLES, 6, jax.random.key(0)) == [(i, "upper bound") for i in np.argsort(-bound)[:6]]
     assert [i for i, _ in UpperBound(3.0).pick(SAMPLES[:1], 6, jax.random.key(0))] == list(np.argsort(-SAMPLES[0])[:6])
+
+
+def test_expected_improvement_is_that_of_the_definition():
+    """The first pick by hand; the second must add to the first: of two that are the same to every member only one is taken."""
+    gain = np.maximum(SAMPLES + 2.5, 0).mean(0)
+    assert ExpectedImprovement(-2.5).pick(SAMPLES, 1, jax.random.key(0)) == [(int(np.argmax(gain)), "expected improvement")]
+    assert ExpectedImprovement().against(-2.5) == ExpectedImprovement(-2.5)
+    assert ExpectedImprovement().pick(SAMPLES, 1, jax.random.key(0))[0][0] == np.argmax(SAMPLES.mean(0))
+    pool = np.array([[-1.0, -1.0, -4.0, -9.0], [-5.0, -5.0, -2.0, -9.0]])
+    assert [i for i, _ in ExpectedImprovement(-6.0).pick(pool, 2, jax.random.key(0))] == [0, 2]
+    hopeless = ExpectedImprovement(0.0).pick(pool, 3, jax.random.key(0))
+    assert [i for i, _ in hopeless] == list(np.argsort(-pool.mean(0), kind="stable")[:3])
 
 
 def test_equals_are_taken_in_order():
