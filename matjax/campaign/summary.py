@@ -31,7 +31,7 @@ from matjax.campaign.trace import Trace, open_read_only, read_measured, read_tra
 from matjax.keys import child
 from matjax.thermo import not_considered
 from matjax.toml import to_toml
-from matjax.value import Context, Genetic, Policy, Random, ValueGuided, pair_values, ternary_values, weight_fractions
+from matjax.value import Alloys, Context, Genetic, Policy, Random, ValueGuided, pair_values, ternary_values, weight_fractions
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "e3nn-jax", "numpy", "ase")
 
@@ -88,7 +88,9 @@ def write_summary(run_dir: Path, config: DiscoverConfig, *, command: str, second
             tell({"kind": "summary", "stage": "value function"})
             guarded = HeldBack(surrogate, feasibility_of(before))
             eased_config = dataclasses.replace(config, proposer=eased(config.proposer, audit.factor))
-            told["value"] = _value(_policy(eased_config, problem, guarded, trace, known, measured, last), trace, child(key, "value"))
+            told["value"] = _value(
+                _policy(eased_config, problem, guarded, trace, known, measured, last), problem.space, trace, child(key, "value")
+            )
     told |= {"seconds": seconds + time.perf_counter() - begun, "peak_GiB": _peak_memory()}
     path = run_dir / "discovery.json"
     partial = path.with_name("discovery.json.partial")
@@ -165,12 +167,12 @@ def _policy(config: DiscoverConfig, problem: AlloyProblem, surrogate, trace: Tra
     return config.proposer.learn(context, child(config.key(), "round", last, "propose"))
 
 
-def _value(policy: Policy, trace: Trace, key: jax.Array) -> dict[str, Any]:
+def _value(policy: Policy, space: Alloys, trace: Trace, key: jax.Array) -> dict[str, Any]:
     """The value of pairs of elements, and of three elements of the best alloy in every proportion."""
-    elements, best = policy.space.elements, trace.best
+    elements, best = space.elements, trace.best
     shares = best[0]["composition"] if best else dict.fromkeys(elements, 0.0)
     three = tuple(sorted(shares, key=lambda s: -shares[s])[:3])
-    steps = min(12, policy.space.n_site - (policy.space.min_elements - 3) * policy.space.min_count)
+    steps = min(12, space.n_site - (space.min_elements - 3) * space.min_count)
     points = ternary_values(policy, three, steps, child(key, "ternary"), 128) if len(three) == 3 else []
     return {
         "elements": list(elements),
