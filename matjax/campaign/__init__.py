@@ -3,6 +3,7 @@
 from matjax.campaign.ase_oracle import AseOracle, Emt
 from matjax.campaign.baseline import run_baseline
 from matjax.campaign.command_oracle import Command
+from matjax.campaign.confirm import Confirmation, Listed, confirm
 from matjax.campaign.dynamics import Dynamics
 from matjax.campaign.executor import Executor, Inline, Processes
 from matjax.campaign.export import FORMATS, candidates_csv, export, write_candidates, write_structures, write_trace
@@ -30,6 +31,7 @@ __all__ = [
     "AseOracle",
     "CampaignStopped",
     "Command",
+    "Confirmation",
     "Dynamics",
     "Emt",
     "Executor",
@@ -39,6 +41,7 @@ __all__ = [
     "Inline",
     "Lammps",
     "Limits",
+    "Listed",
     "Measured",
     "Oracle",
     "Potential",
@@ -54,6 +57,7 @@ __all__ = [
     "candidates_csv",
     "check_elements",
     "check_result",
+    "confirm",
     "discover",
     "export",
     "failed",

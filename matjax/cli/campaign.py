@@ -114,6 +114,70 @@ def why(
     typer.echo(json.dumps(found, indent=1) if as_json else "\n".join(why_lines(found)))
 
 
+@campaign.command("confirm")
+def confirm(
+    folder: Folder,
+    oracle: Annotated[str, typer.Option(help="What confirms: laboratory, lammps, emt, or a settings file with an [oracle] of its own.")],
+    top: Annotated[int, typer.Option(help="Best candidates to confirm.")] = 5,
+    others: Annotated[int, typer.Option(help="Candidates spread over the rest of the ranking, to see whether it holds.")] = 5,
+    workers: Annotated[int | None, typer.Option(help="Processes of an oracle other than the laboratory; by default one per core.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+) -> None:
+    """Have the best candidates of a campaign measured by a dearer oracle, against its own known set.
+
+    What the dear oracle says lies in `confirmed/` in the campaign's folder; after an interruption the same command goes on there. Nothing
+    of it flows back into the campaign.
+
+    **Examples**
+
+    `matjax campaign confirm runs/discover --oracle lammps --top 3`
+
+    `matjax campaign confirm runs/discover --oracle gpaw.toml`
+    """
+    import dataclasses
+    import json
+
+    from matjax.campaign import confirm
+    from matjax.cli.discover_presets import resolve
+    from matjax.cli.discover_session import executor_for, read_settings
+
+    settings = read_settings(folder)
+    path = Path(oracle)
+    dear = resolve(path, None, False, None, None, []) if path.suffix == ".toml" else resolve(None, oracle, False, None, None, [])
+    settings = dataclasses.replace(settings, oracle=dear.oracle)
+    executor = executor_for(settings, workers)
+
+    def tell(event: dict[str, Any]) -> None:
+        if event["kind"] == "known":
+            typer.echo(f"measuring the known set with {settings.oracle.name}: {event['pending']} of {event['n']} to do", err=True)
+        elif event["kind"] == "picks":
+            typer.echo(f"measuring {len(event['candidates'])} candidates", err=True)
+
+    found = confirm(folder, settings.problem(), settings.oracle, n=top, others=others, executor=executor, report=tell)
+    if as_json:
+        typer.echo(json.dumps({"rank_correlation": _finite(found.rank_correlation), "rows": found.rows}, indent=1))
+        return
+    for line in confirmed_lines(found):
+        typer.echo(line)
+
+
+def confirmed_lines(found: Any) -> list[str]:
+    """A confirmation in lines: both utilities and stabilities (meV/atom), and whether the ranking holds."""
+    number = lambda value, digits: "-" if value is None else f"{value:.{digits}f}"
+    lines = [f"{'candidate':44} {'chosen':7} {'utility':>8} {'there':>7} {'meV/atom':>9} {'there':>8}"]
+    for row in found.rows:
+        milli = [None if row[f"{w}_stability"] is None else 1000 * row[f"{w}_stability"] for w in ("cheap", "dear")]
+        told = f"{number(row['cheap_utility'], 3):>8} {number(row['dear_utility'], 3):>7} {number(milli[0], 1):>9} {number(milli[1], 1):>8}"
+        note = "" if row["dear_status"] in ("converged", None) else f"  {row['dear_status']}"
+        lines.append(f"{row['candidate']:44} {row['chosen']:7} {told}{note}")
+    rank = "too few to compare ranks" if found.rank_correlation != found.rank_correlation else f"{found.rank_correlation:.2f}"
+    return [*lines, f"rank correlation of the utilities: {rank}; measurements: {found.folder}"]
+
+
+def _finite(value: float) -> float | None:
+    return None if value != value else value
+
+
 @campaign.command("export")
 def export(
     folder: Folder,

@@ -100,3 +100,18 @@ def test_refusals(arguments: list[str], said: str, finished: Path, tmp_path: Pat
     with pytest.raises(ValueError, match=said):
         CliRunner().invoke(app, ["campaign", *filled], catch_exceptions=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_best_are_confirmed_by_another_oracle(finished: Path, monkeypatch) -> None:
+    monkeypatch.setattr(DiscoverConfig, "problem", lambda _: Tiny())
+    said = shown("confirm", str(finished), "--oracle", "laboratory", "--top", "2", "--others", "2")
+    assert said.count(" best ") == 2 and said.count(" spread ") == 2 and "rank correlation" in said
+    assert (finished / "confirmed" / "laboratory" / "trace.jsonl").exists()
+    told = json.loads(shown("confirm", str(finished), "--oracle", "laboratory", "--top", "2", "--others", "2", "--json"))
+    assert len(told["rows"]) == 4 and {"cheap_utility", "dear_utility"} <= set(told["rows"][0])
+    assert "confirmed" not in (finished / "trace.jsonl").read_text()
+
+
+def test_an_oracle_that_is_none_cannot_confirm(finished: Path) -> None:
+    ran = CliRunner().invoke(app, ["campaign", "confirm", str(finished), "--oracle", "vasp"])
+    assert isinstance(ran.exception, ValueError) and "known: laboratory, lammps, emt" in str(ran.exception)
