@@ -1,6 +1,7 @@
 """Settings of every test (implicit broadcasting between ranks is an error) and the data that many tests read."""
 
 import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from matjax.data import load
 from matjax.types import Dataset
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background: tests of ctrl-C, and what they start, want it heard
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MAPS, MOST_MAPS = Path("/proc/self/maps"), 30_000
 

