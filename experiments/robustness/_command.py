@@ -68,7 +68,7 @@ def command(
             try_out(Run(override(settings, smoke), Path(name), Clock(None), Path(name) / "result.json", given))
         print("valid")
         return
-    folder = given.runs or Path("runs") / f"robustness-{here.name}{'-quick' if given.quick else ''}"
+    folder = given.runs or here.parents[2] / "runs" / f"robustness-{here.name}{'-quick' if given.quick else ''}"
     out = folder / "result.json" if given.quick else kept
     result = measure(Run(override(settings, quick) if given.quick else settings, folder, Clock(given.budget), out, given))
     if not given.quick:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def fill(readme: Path, result: dict[str, Any], tables: dict[str, Sequence[str]]) -> None:
+def fill(readme: Path, result: dict[str, Any], tables: Mapping[str, Sequence[str]]) -> None:
     """Writes the tables of a result between the marks in a README; {name of the table: columns}."""
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     parts = [f"`{name}`\n\n{table(result[name], columns)}" for name, columns in tables.items() if result[name]]

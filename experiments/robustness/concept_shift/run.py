@@ -21,6 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 from _methods import Said, audit, predictions
+from _pages import write_pages
 from _summary import markdown, result
 from _tasks import UNION, Task, load
 from _thermal import thermal_task
@@ -44,7 +45,13 @@ def main() -> None:
     parser.add_argument(
         "--smoke", action="store_true", help="does it run and write a valid result? Few crystals, in a folder that is deleted"
     )
+    parser.add_argument(
+        "--tables", action="store_true", help="write the tables of result.json into README.md and docs/transfer.md, and stop"
+    )
     given = parser.parse_args()
+    if given.tables:
+        write_pages(json.loads((HERE / "result.json").read_text(encoding="utf-8")))
+        return
     settings = tomllib.loads((HERE / "config.toml").read_text(encoding="utf-8"))
     if not UNION.exists():
         print(f"skipped: {UNION} is not there; this experiment reads shared data")
@@ -63,6 +70,8 @@ def main() -> None:
     compute(settings, given.out, given.budget)
     path = write(settings, given.out, given.out / "result.json" if given.quick else HERE / "result.json")
     check(path)
+    if not given.quick:
+        write_pages(json.loads(path.read_text(encoding="utf-8")))
     print(markdown(json.loads(path.read_text(encoding="utf-8"))), f"\n\nresult: {path}")
 
 

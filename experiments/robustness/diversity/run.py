@@ -37,6 +37,7 @@ RUNS = HERE.parents[2] / "runs" / "robustness-diversity"
 DATA = HERE.parents[3] / "shared" / "data" / "matbench" / "log_gvrh.json.gz"
 SMOKE: dict[str, Any] = {"n": 20, "domains": [1, 2], "times": [2], "families": ["anion"], "draws": 1, "min_domain": 30, "bootstrap": 100}
 SMOKE_CRYSTALS = 600
+BEGIN, END = "<!-- tables: written by run.py -->", "<!-- end of tables -->"
 
 Settings = dict[str, Any]
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -125,12 +126,14 @@ MODELS: dict[str, Callable[[np.ndarray, np.ndarray], Predict]] = {"trees": _tree
 
 
 def wanted(settings: Settings, data: Table) -> list[tuple[str, str, int]]:
-    """(family, held-out domain, draw)."""
+    """(family, held-out domain, draw), draw by draw, so that a run that is stopped has whole draws."""
     found = []
-    for family in settings["families"]:
-        names, counts = np.unique(data.domain[family], return_counts=True)
-        kept = [str(d) for d, n in zip(names, counts, strict=True) if d not in ("unknown", "element") and n >= settings["min_domain"]]
-        found += [(family, d, draw) for draw in range(settings["draws"]) for d in kept]
+    for draw in range(settings["draws"]):
+        for family in settings["families"]:
+            names, counts = np.unique(data.domain[family], return_counts=True)
+            large = zip(names, counts, strict=True)
+            kept = [str(d) for d, n in large if d not in ("unknown", "element") and n >= settings["min_domain"]]
+            found += [(family, d, draw) for d in kept]
     return found
 
 
@@ -201,6 +204,30 @@ def figure(lines: list[dict[str, Any]], path: Path) -> None:
     plt.close(fig)
 
 
+def markdown(found: dict[str, Any]) -> str:
+    """The summary as a table: a line per family and model, a column per arm, ratios with their intervals."""
+    arms = [("domains", k) for k in found["settings"]["domains"]] + [("times", m) for m in found["settings"]["times"]] + [("all", 0)]
+    names = {"domains": "n over {} domains", "times": "{} n from one", "all": "n from all, inside"}
+    lines = {(x["family"], x["model"], x["arm"], x["amount"]): x for x in found["summary"]}
+    rows = [["held out (domains)", "model", "MAE, n from one", *(names[kind].format(amount) for kind, amount in arms[1:])]]
+    rows.append(["---"] * len(rows[0]))
+    for family, model in dict.fromkeys((x["family"], x["model"]) for x in found["summary"]):
+        one = lines[family, model, *arms[0]]
+        others = [lines.get((family, model, *arm)) for arm in arms[1:]]
+        cells = ["" if x is None else f"{x['ratio']:.3f} ({x['low']:.3f}-{x['high']:.3f})" for x in others]
+        rows.append([f"{family} ({one['n_held_out']})", model, f"{one['mae']:.3f}", *cells])
+    wanted = len(found["rows"]) + len(found["missing"])
+    about = f"{len(found['rows'])} of {wanted} rows (held-out domain and draw); ratios to n from one domain, 95 % over held-out domains."
+    return about + "\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def fill(found: dict[str, Any]) -> None:
+    """Puts the table between its marks in the README."""
+    readme = HERE / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    readme.write_text(f"{before}{BEGIN}\n\n{markdown(found)}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
 def check(path: Path) -> None:
     """Refuses a result that is not whole.
 
@@ -224,7 +251,11 @@ def main() -> None:
     parser.add_argument(
         "--smoke", action="store_true", help="does it run and write a valid result? Few crystals, in a folder that is deleted"
     )
+    parser.add_argument("--tables", action="store_true", help="write the table of result.json into README.md, and stop")
     given = parser.parse_args()
+    if given.tables:
+        fill(json.loads((HERE / "result.json").read_text(encoding="utf-8")))
+        return
     settings = tomllib.loads((HERE / "config.toml").read_text(encoding="utf-8"))
     if not DATA.exists():
         print(f"skipped: {DATA} is not there; this experiment reads shared data")
@@ -243,6 +274,8 @@ def main() -> None:
         (target / "result.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         figure(lines, target / "figure.png")
         check(target / "result.json")
+        if target == HERE:
+            fill(result)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from _folds import Cut, Size, cut, fold, inner, ratio
+from _former import NOTHING, Former, former, with_old_intervals
+from _summary import complete, gaps
 from _tables import SMALLEST_GROUP, SOURCES, Family, Source
 
 import matjax
@@ -198,12 +200,17 @@ def mae(error: np.ndarray) -> float:
     return float(np.abs(error).mean())
 
 
-def run(config: Config, out: Path, sources: dict[str, Source], budget: float) -> dict[str, Any]:
-    """Runs what is missing, a task at a time, and returns what goes into `result.json`."""
+def run(
+    config: Config, out: Path, sources: dict[str, Source], budget: float, old: Former = NOTHING, only: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Runs what is missing, a task at a time, and returns what goes into `result.json`.
+
+    Rows of ERM are computed again where their errors are not in the folder: every interval needs them.
+    """
     (out / "errors").mkdir(parents=True, exist_ok=True)
     log = out / "rows.jsonl"
-    done = set(map(_name, read(log)))
-    todo = [task for task in tasks(config, sources) if task.name not in done]
+    done = {_name(row) for row in [*old.rows, *read(log)] if row["method"] != "ERM" or (out / row["errors"]).exists()}
+    todo = [task for task in tasks(config, sources) if task.name not in done and (not only or task.title in only)]
     stop = time.process_time() + 60 * budget
     for i, task in enumerate(todo):
         if time.process_time() > stop:
@@ -214,15 +221,23 @@ def run(config: Config, out: Path, sources: dict[str, Source], budget: float) ->
             file.write("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
         left = (time.process_time() - stop + 60 * budget) / (i + 1) * (len(todo) - i - 1) / 60
         print(f"{i + 1}/{len(todo)} {' | '.join(task.name)}: {rows[0]['mae_out']:.4g}, about {left:.0f} CPU minutes left", file=sys.stderr)
-    rows = read(log)
+    rows = each_once([*old.rows, *read(log)])
     done = set(map(_name, rows))
-    return {"rows": rows, "missing": [" | ".join(t.name) for t in tasks(config, sources) if t.name not in done]}
+    everywhere = dict.fromkeys(
+        [t.name for t in tasks(config, sources)] + [(*n[:3], m.title) for n in map(_name, rows) for m in config.methods]
+    )
+    return {"rows": rows, "missing": [" | ".join(name) for name in everywhere if name not in done]}
 
 
 def read(log: Path) -> list[dict[str, Any]]:
     """The rows so far, each once; a line that was cut off is not one of them."""
     text = log.read_text(encoding="utf-8") if log.exists() else ""
     rows = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    return each_once(rows)
+
+
+def each_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last of every task and seed."""
     return list({(*_name(row), row["seed"]): row for row in rows}.values())
 
 
@@ -231,10 +246,12 @@ def _name(row: dict[str, Any]) -> tuple[str, ...]:
     return row["data"], row["shift"].split(": ", 1)[1], row["domain"], row["method"]
 
 
-def tables(rows: list[dict[str, Any]], out: Path, sources: dict[str, Source]) -> dict[str, tuple[Comparison, ...]]:
+def tables(rows: list[dict[str, Any]], out: Path, sources: dict[str, Source], old: Former) -> dict[str, tuple[Comparison, ...]]:
     """Every method against ERM, family by family: errors outside, inside, and each control against its twin."""
 
-    def each(row: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def each(row: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        if row["data"] not in sources or not (out / row["errors"]).exists():
+            return None
         with np.load(out / row["errors"]) as kept:
             index = kept[f"row_{row['seed']}"]
             return (
@@ -243,7 +260,7 @@ def tables(rows: list[dict[str, Any]], out: Path, sources: dict[str, Source]) ->
                 sources[row["data"]].system[index],
             )
 
-    methods = [r for r in rows if not r["control"]]
+    methods = complete([r for r in rows if not r["control"]])
     found = {
         "mae_out": compare_methods(methods, reference="ERM", errors=each),
         "mae_in": compare_methods(methods, reference="ERM", metric="mae_in"),
@@ -252,28 +269,7 @@ def tables(rows: list[dict[str, Any]], out: Path, sources: dict[str, Source]) ->
         where = {(r["shift"], r["domain"]) for r in rows if r["method"] == title}
         pair = [r for r in rows if r["method"] in (title, of) and (r["shift"], r["domain"]) in where]
         found[f"control: {title} against {of}"] = compare_methods(pair, reference=of, errors=each)
-    return found
-
-
-def gaps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per method, over domains: what selection by validation and by an oracle would give, over selection by left-out domains."""
-    first = [r for r in rows if r["seed"] == 0]
-    log_mean = lambda values: float(np.exp(np.mean(np.log(values))))
-    found = []
-    for title in dict.fromkeys(r["method"] for r in first):
-        mine = [r for r in first if r["method"] == title]
-        found.append(
-            {
-                "method": title,
-                "n_domain": len(mine),
-                "validation_over_chosen": log_mean([r["mae_out_by_validation"] / r["mae_out"] for r in mine]),
-                "oracle_over_chosen": log_mean([r["oracle_mae_out"] / r["mae_out"] for r in mine]),
-                "out_over_in": log_mean([r["mae_out"] / r["mae_in"] for r in mine]),
-                "switched_off": float(np.mean([r["draw"] == 0 for r in mine])),
-                "refused": float(np.mean([r["refused"] for r in mine])),
-            }
-        )
-    return found
+    return {name: with_old_intervals(table, old.tables.get(name, ())) for name, table in found.items()}
 
 
 def write(result: dict[str, Any], path: Path) -> None:
@@ -321,6 +317,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of finished rows; by default runs/robustness-risks")
     parser.add_argument("--budget", type=float, default=60.0, help="CPU minutes after which no task is started (%(default)s)")
     parser.add_argument("--data", nargs="+", choices=tuple(SOURCES), default=tuple(SOURCES), help="data sets to run; all by default")
+    parser.add_argument("--methods", nargs="+", default=(), metavar="TITLE", help="methods to run; all by default")
     parser.add_argument("--quick", action="store_true", help="2 seeds, 3 domains per family, 4 draws; result.json goes into the folder")
     parser.add_argument("--smoke", action="store_true", help="does it run and write a valid result? In a folder that is deleted")
     given = parser.parse_args()
@@ -335,24 +332,25 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "result.json"
             sources = {"mpea_hardness": SOURCES["mpea_hardness"](SHARED, None)}
-            finish(config, run(config, path.parent, sources, 60.0), path, path.parent, sources)
+            finish(config, run(config, path.parent, sources, 60.0), path, path.parent, sources, NOTHING)
             check(path)
         return
     config = small(config, 2, 3, 4) if given.quick else config
-    out = given.out or Path("runs") / ("robustness-risks-quick" if given.quick else "robustness-risks")
+    out = given.out or HERE.parents[2] / "runs" / ("robustness-risks-quick" if given.quick else "robustness-risks")
     print("reading and describing the data", file=sys.stderr)
     sources = {name: SOURCES[name](SHARED, None) for name in given.data}
     path = out / "result.json" if given.quick else HERE / "result.json"
-    text = finish(config, run(config, out, sources, given.budget), path, out, sources)
+    old = former(path, json.loads(json.dumps(_short(to_dict(config)))))
+    text = finish(config, run(config, out, sources, given.budget, old, tuple(given.methods)), path, out, sources, old)
     if not given.quick:
         fill(HERE / "README.md", text)
     print(f"result: {path}")
 
 
-def finish(config: Config, result: dict[str, Any], path: Path, out: Path, sources: dict[str, Source]) -> str:
+def finish(config: Config, result: dict[str, Any], path: Path, out: Path, sources: dict[str, Source], old: Former) -> str:
     """Adds tables, settings and versions to the rows, writes them, and returns the tables as Markdown."""
     rows = result["rows"]
-    found, chosen = tables(rows, out, sources), gaps(rows)
+    found, chosen = tables(rows, out, sources, old), gaps(complete(rows))
     plain = {name: [dataclasses.asdict(c) for c in comparisons] for name, comparisons in found.items()}
     about = {"command": " ".join(["python", *sys.argv]), "settings": to_dict(config), "cpu_seconds": sum(r["seconds"] or 0 for r in rows)}
     about |= {"versions": {"matjax": matjax.__version__} | {name: version(name) for name in ("jax", "numpy", "scikit-learn")}}
