@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from matjax.campaign.calculators import maker_of, release_of
 from matjax.campaign.oracle import check_symbols, failed, failed_by, foreign_elements
-from matjax.campaign.recipe import Recipe, measure_crystal
+from matjax.campaign.recipe import ByRecipe, Recipe, measure_crystal
 from matjax.campaign.remote_calculator import release_elsewhere, remote_calculator
 from matjax.campaign.scratch import Scratch
 from matjax.campaign.worker import measure_apart
@@ -21,7 +21,7 @@ from matjax.types import Crystal, Result
 
 
 @spec
-class AseOracle:
+class AseOracle(ByRecipe):
     """Measures with an ASE calculator, which is built anew for every crystal, in a scratch folder that is removed after.
 
     With a time limit each crystal is measured in a worker process: a calculator that hangs, dies or writes files where it
@@ -84,16 +84,6 @@ class AseOracle:
         package = maker_of(self.calculator, self.known)[2]
         return f"{package} {release_elsewhere(self.python, package)}"
 
-    @property
-    def max_force(self) -> float | None:
-        """Largest force on an atom of a relaxed crystal, eV/Å; None for ideal sites."""
-        return self.recipe.force_limit
-
-    @property
-    def gives(self) -> tuple[str, ...]:
-        """What it measures beside energy and volume."""
-        return self.recipe.gives
-
     def measure(self, crystals: Sequence[Crystal], *, elastic: bool = False, frames: bool = False) -> list[Result]:
         """One result per crystal; see `Oracle.measure`."""
         if self.time_limit is not None and not self.python:
@@ -148,7 +138,7 @@ class AseOracle:
 
 
 @spec
-class Emt:
+class Emt(ByRecipe):
     """Effective medium theory as ASE has it: for smoke tests.
 
     Attributes:
@@ -179,16 +169,6 @@ class Emt:
     def version(self) -> str:
         """Of ASE."""
         return self._inside().version
-
-    @property
-    def max_force(self) -> float | None:
-        """Largest force on an atom of a relaxed crystal, eV/Å; None for ideal sites."""
-        return self.recipe.force_limit
-
-    @property
-    def gives(self) -> tuple[str, ...]:
-        """What it measures beside energy and volume."""
-        return self.recipe.gives
 
     def measure(self, crystals: Sequence[Crystal], *, elastic: bool = False, frames: bool = False) -> list[Result]:
         """One result per crystal; see `Oracle.measure`."""

@@ -15,7 +15,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from matjax.campaign.contract import evaluation, measurement, read_answer, request, told_failure
 from matjax.campaign.oracle import OracleFailed, check_symbols, failed, failed_by, foreign_elements
 from matjax.campaign.process import last_words, run_command
-from matjax.campaign.recipe import Recipe, measure_crystal
+from matjax.campaign.recipe import ByRecipe, Recipe, measure_crystal
 from matjax.campaign.scratch import Scratch
 from matjax.config import spec
 from matjax.data.convert import from_ase, to_ase
@@ -35,7 +35,7 @@ EXIT_CODES = {
 
 
 @spec
-class Command:
+class Command(ByRecipe):
     """Measures with a shell command that is run for every crystal in a fresh folder.
 
     The crystal is on the command's standard input and in `crystal.json`, and in `crystal.extxyz`. One JSON object comes back,
@@ -89,16 +89,6 @@ class Command:
     def version(self) -> str:
         """Of the program behind it, as the settings say."""
         return self.release
-
-    @property
-    def max_force(self) -> float | None:
-        """Largest force on an atom of a relaxed crystal, eV/Å; None for ideal sites."""
-        return self.recipe.force_limit
-
-    @property
-    def gives(self) -> tuple[str, ...]:
-        """What it measures beside energy and volume."""
-        return self.recipe.gives
 
     def measure(self, crystals: Sequence[Crystal], *, elastic: bool = False, frames: bool = False) -> list[Result]:
         """One result per crystal; see `Oracle.measure`."""

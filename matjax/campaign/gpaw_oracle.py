@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from matjax.campaign.ase_oracle import AseOracle
-from matjax.campaign.recipe import Recipe
+from matjax.campaign.recipe import ByRecipe, Recipe
 from matjax.campaign.scratch import Scratch
 from matjax.config import spec
 from matjax.data.elements import number
@@ -29,7 +29,7 @@ NIAL = (-0.648, 0.010)
 
 
 @spec
-class Gpaw:
+class Gpaw(ByRecipe):
     """Measures with GPAW in plane waves: PBE, fixed explicit Gamma-centred meshes, initial moments.
 
     Meshes by density scatter formation energies of small cells by tens of meV/atom, since they differ from cell to cell: the
@@ -85,16 +85,6 @@ class Gpaw:
         """What a reader of its numbers must know."""
         k = "x".join(map(str, self.mesh))
         return f"density-functional theory: PBE, {self.cutoff:.0f} eV, Gamma-centred {k}, at 0 K; one magnetic state per crystal"
-
-    @property
-    def max_force(self) -> float | None:
-        """Largest force on an atom of a relaxed crystal, eV/Å; None for ideal sites."""
-        return self.recipe.force_limit
-
-    @property
-    def gives(self) -> tuple[str, ...]:
-        """What it measures beside energy and volume."""
-        return self.recipe.gives
 
     def measure(self, crystals: Sequence[Crystal], *, elastic: bool = False, frames: bool = False) -> list[Result]:
         """One result per crystal; see `Oracle.measure`."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from matjax.campaign.ase_oracle import AseOracle
-from matjax.campaign.recipe import Recipe
+from matjax.campaign.recipe import ByRecipe, Recipe
 from matjax.config import spec
 from matjax.types import Crystal, Result
 
@@ -25,7 +25,7 @@ LIBRARY = "library_2nn.meam"
 
 
 @spec
-class Lammps:
+class Lammps(ByRecipe):
     """The 2NN-MEAM potential of Al-Co-Cr-Fe-Mo-Ni-V, each crystal in a worker process with a time limit.
 
     Attributes:
@@ -63,16 +63,6 @@ class Lammps:
         """
         _potentials()
         return f"lammps {importlib.metadata.version('lammps')}, {POTENTIAL}"
-
-    @property
-    def max_force(self) -> float | None:
-        """Largest force on an atom of a relaxed crystal, eV/Å; None for ideal sites."""
-        return self.recipe.force_limit
-
-    @property
-    def gives(self) -> tuple[str, ...]:
-        """What it measures beside energy and volume."""
-        return self.recipe.gives
 
     def measure(self, crystals: Sequence[Crystal], *, elastic: bool = False, frames: bool = False) -> list[Result]:
         """One result per crystal; see `Oracle.measure`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms
@@ -69,6 +69,23 @@ class Recipe:
     def force_limit(self) -> float | None:
         """What `check_result` holds the largest force against, eV/Å; None for ideal sites."""
         return None if self.ideal else self.max_force
+
+
+class ByRecipe:
+    """What an oracle says of itself by the recipe that it measures with."""
+
+    if TYPE_CHECKING:
+        recipe: Recipe
+
+    @property
+    def max_force(self) -> float | None:
+        """Largest force on an atom of a relaxed crystal, eV/Å; None for ideal sites."""
+        return self.recipe.force_limit
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """What it measures beside energy and volume."""
+        return self.recipe.gives
 
 
 def measure_crystal(crystal: Crystal, calculator: Any, recipe: Recipe, *, elastic: bool, frames: bool, source: str) -> Result:

@@ -10,7 +10,6 @@ import numpy as np
 from ase.data import atomic_numbers
 from pymatgen.core import Element
 
-from matjax.graph.neighbours import neighbours
 from matjax.simulate import mixed_orbits
 from matjax.simulate.orbits import merged, orbit_permutations, partition_of
 from matjax.simulate.prototypes import COMPOUNDS, LATTICES, Prototype, prototype, representative_cell
@@ -107,18 +106,7 @@ def quasirandom(lattice: str, numbers: np.ndarray, n: int, rng: np.random.Genera
 
 @cache
 def _shell_pairs(lattice: str) -> tuple[np.ndarray, ...]:
-    """Per shell, how often each site sees each other site [n_site, n_site]."""
-    cell = representative_cell(lattice)
-    crystal = Crystal(cell.vectors, cell.frac_coords @ cell.vectors, np.ones(len(cell), int))
-    senders, receivers, vectors, *_ = neighbours(crystal, SHELLS[-1])
-    length, inner, found = np.linalg.norm(vectors, axis=1), 0.0, []
-    for outer in SHELLS:
-        pairs = np.zeros((len(cell), len(cell)))
-        keep = (length > inner) & (length <= outer)
-        np.add.at(pairs, (receivers[keep], senders[keep]), 1.0)
-        found.append(pairs)
-        inner = outer
-    return tuple(found)
+    return mixed_orbits.pairs_by_shell(representative_cell(lattice), SHELLS)
 
 
 def _ordered(candidate: Candidate, cell: Prototype) -> np.ndarray:

@@ -20,7 +20,7 @@ def orbits_of(crystal: Crystal) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The primitive cell of a crystal without its elements.
 
     Sites are one orbit where the symmetry of the crystal, elements included, maps them onto each other. Orbits are listed majority
-    first; of equal ones the more electropositive element (the smaller atomic number where that is equal) comes last.
+    first, of equal ones the larger atomic number first.
 
     Args:
       crystal: Any ordered crystal, Å.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from itertools import product
 
@@ -87,12 +88,20 @@ def _cost(cell: Prototype, trials: np.ndarray, step: int) -> np.ndarray:
 
 @cache
 def _shell_pairs(name: str, step: int) -> tuple[np.ndarray, ...]:
-    """Per shell, how often each site sees each other site [n_atom, n_atom]."""
-    cell = supercell(name, step)
+    return pairs_by_shell(supercell(name, step), SHELLS)
+
+
+def pairs_by_shell(cell: Prototype, shells: Sequence[float]) -> tuple[np.ndarray, ...]:
+    """Per shell, how often each site sees each other site [n_atom, n_atom].
+
+    Args:
+      cell: The sites.
+      shells: Outer radii, rising, in nearest-neighbour distances.
+    """
     crystal = Crystal(cell.vectors, cell.frac_coords @ cell.vectors, np.ones(len(cell), int))
-    senders, receivers, vectors, *_ = neighbours(crystal, SHELLS[-1])
+    senders, receivers, vectors, *_ = neighbours(crystal, shells[-1])
     length, inner, found = np.linalg.norm(vectors, axis=1), 0.0, []
-    for outer in SHELLS:
+    for outer in shells:
         pairs = np.zeros((len(cell), len(cell)))
         keep = (length > inner) & (length <= outer)
         np.add.at(pairs, (receivers[keep], senders[keep]), 1.0)

@@ -79,7 +79,8 @@ def prototype(name: str) -> Prototype:
     Args:
       name: One of LATTICES, COMPOUNDS, FRANK_KASPER or MULTI_ORBIT, or the path of a CIF file whose crystal is the prototype. Orbits of
         a compound are listed majority first: L1_2 is (3, 1), D0_3 is (12, 4), C15 is (4, 2) with the large atoms in the minority,
-        sigma is (8, 8, 8, 4, 2), L2_1 is (2, 1, 1), perovskite is (3, 1, 1).
+        sigma is (8, 8, 8, 4, 2), L2_1 is (2, 1, 1), perovskite is (3, 1, 1). A file is read once per process and named by its path: while
+        a campaign lives, what stands there must stay.
 
     Raises:
       ValueError: If the name is not known, or the file holds no ordered crystal.

@@ -8,11 +8,10 @@ from functools import cache
 import numpy as np
 
 from matjax.config import spec
-from matjax.data.elements import number
 from matjax.simulate.prototypes import LATTICES
 from matjax.types import Candidate
 from matjax.value.automaton import counted
-from matjax.value.space import Space
+from matjax.value.space import Space, check_elements
 from matjax.value.tree import Tree
 
 N_LATTICE = len(LATTICES)
@@ -148,20 +147,11 @@ def _tree(space: Alloys) -> Tree:
 
 
 def _check_names(space: Alloys) -> None:
-    for name in ("elements", "required", "forbidden"):
-        symbols = getattr(space, name)
-        for symbol in symbols:
-            number(symbol)  # raises for what is no element
-        if len(set(symbols)) < len(symbols):
-            raise ValueError(f"{name} lists an element twice: {' '.join(symbols)}")
+    check_elements(tuple(space.elements), tuple(space.required), tuple(space.forbidden))
     if unknown := next((name for name in space.lattices if name not in LATTICES), None):
         raise ValueError(f"{unknown!r} is no lattice of solutions; allowed: {', '.join(LATTICES)}")
     if not space.lattices:
         raise ValueError(f"no lattice is open; name at least one of {', '.join(LATTICES)}")
-    if stranger := next((e for e in space.required if e not in space.elements), None):
-        raise ValueError(f"the required {stranger} is not among the elements {' '.join(space.elements)}; add it there")
-    if both := next((e for e in space.required if e in space.forbidden), None):
-        raise ValueError(f"{both} is both required and forbidden; take it out of one of them")
 
 
 def _check_bounds(space: Alloys) -> None:

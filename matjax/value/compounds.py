@@ -9,12 +9,11 @@ from math import gcd
 import numpy as np
 
 from matjax.config import spec
-from matjax.data.elements import number
 from matjax.simulate.orbits import orbit_permutations
 from matjax.simulate.prototypes import COMPOUNDS, LATTICES, prototype
 from matjax.types import Candidate
 from matjax.value.compound_rules import Rules, grow, oxidation_states, why_closed
-from matjax.value.space import Space
+from matjax.value.space import Space, check_elements
 from matjax.value.tree import Tree
 
 
@@ -151,22 +150,13 @@ def _tree(space: Compounds) -> Tree:
 
 
 def _check(space: Compounds) -> None:
-    for name in ("elements", "required", "forbidden"):
-        symbols = getattr(space, name)
-        for symbol in symbols:
-            number(symbol)  # raises for what is no element
-        if len(set(symbols)) < len(symbols):
-            raise ValueError(f"{name} lists an element twice: {' '.join(symbols)}")
+    check_elements(tuple(space.elements), tuple(space.required), tuple(space.forbidden))
     if lattice := next((name for name in space.prototypes if name in LATTICES), None):
         raise ValueError(f"{lattice} is a lattice of solutions, which are a space of their own (Alloys); name ordered structures here")
     for name in space.prototypes:
         prototype(name)  # raises for what is not known
     if not space.prototypes or len(set(space.prototypes)) < len(space.prototypes):
         raise ValueError(f"prototypes are {' '.join(space.prototypes) or 'none'}; name at least one, each once")
-    if stranger := next((e for e in space.required if e not in space.elements), None):
-        raise ValueError(f"the required {stranger} is not among the elements {' '.join(space.elements)}; add it there")
-    if both := next((e for e in space.required if e in space.forbidden), None):
-        raise ValueError(f"{both} is both required and forbidden; take it out of one of them")
     for name in ("n_grid", "min_elements"):
         if getattr(space, name) < 1:
             raise ValueError(f"{name} is {getattr(space, name)}; it must be at least 1")

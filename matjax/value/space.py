@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from matjax import keys
+from matjax.data.elements import number
 from matjax.types import Candidate
 from matjax.value import automaton
 from matjax.value.tree import Tree
@@ -118,6 +119,23 @@ class Space(ABC):
             first = 1 + self.elements.index(symbol) * tree.n_orbit
             is_open[first + tree.n_orbit - 1, :, 0] = _is_present(self)[first + tree.n_orbit - 1]
         return is_open
+
+
+def check_elements(elements: Sequence[str], required: Sequence[str], forbidden: Sequence[str]) -> None:
+    """Refuses names that are no elements, stand twice, or contradict each other.
+
+    Raises:
+      ValueError: Naming the element.
+    """
+    for name, symbols in (("elements", elements), ("required", required), ("forbidden", forbidden)):
+        for symbol in symbols:
+            number(symbol)  # raises for what is no element
+        if len(set(symbols)) < len(symbols):
+            raise ValueError(f"{name} lists an element twice: {' '.join(symbols)}")
+    if stranger := next((e for e in required if e not in elements), None):
+        raise ValueError(f"the required {stranger} is not among the elements {' '.join(elements)}; add it there")
+    if both := next((e for e in required if e in forbidden), None):
+        raise ValueError(f"{both} is both required and forbidden; take it out of one of them")
 
 
 def fixed(tree: Tree, actions: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import ase
 import ase.build
 import ase.io
 import jax
@@ -110,6 +111,16 @@ def test_a_cif_file_is_a_prototype(tmp_path):
     assert {"-".join(c.elements) for c in space.decode(*space.enumerate())} >= {"S-Zn", "Se-Zn", "Cd-S", "Cd-Se"}
     made = MATCHER.fit(crystal(ordered(file, "S", "Zn")), Structure.from_file(file))
     assert made
+
+
+def test_orbits_of_a_file_are_majority_first_then_heavy_first(tmp_path):
+    file = str(tmp_path / "cato.cif")
+    fractions = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
+    ase.io.write(file, ase.Atoms("CaTiO3", scaled_positions=fractions, cell=[3.9] * 3, pbc=True))
+    cell = prototype(file)
+    assert cell.multiplicities == (3, 1, 1)
+    made, given = crystal(ordered(file, "O", "Ti", "Ca")), crystal(ordered("perovskite", "O", "Ca", "Ti"))
+    assert MATCHER.fit(made, given) and not MATCHER.fit(crystal(ordered(file, "O", "Ca", "Ti")), given)
 
 
 def test_files_that_are_no_prototype_are_refused(tmp_path):
