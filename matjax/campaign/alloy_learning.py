@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import itertools
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +11,17 @@ import jax
 import numpy as np
 from scipy.stats import norm
 
-from matjax.campaign.alloy_cells import AlloyCells, frames
-from matjax.campaign.alloy_surrogate import AlloySurrogate, Beliefs, Curves, Doubt, Network, curves, relax_from
+from matjax.campaign.alloy_cells import AlloyCells
+from matjax.campaign.alloy_surrogate import AlloySurrogate, Beliefs, Curves, curves, relax_from
 from matjax.campaign.arrays import replace_arrays
 from matjax.campaign.problem import Measured
+from matjax.campaign.rounds import claim, train
+from matjax.campaign.surrogate import Doubt, Network
 from matjax.keys import child, generator
 from matjax.simulate.cells import solution
 from matjax.thermo import Landscape, RedlichKister
-from matjax.training.checkpoint import load_model, save_model
+from matjax.training.checkpoint import load_model
 from matjax.training.predictor import GraphPredictor
-from matjax.types import Visible
 from matjax.uncertainty import Mahalanobis
 from matjax.value import novelty_limit
 
@@ -58,7 +56,8 @@ def learn(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, r
     solid = table.select(table.is_solution)
     ground = problem.landscape(table, table.energy[None])
     claim(folder, problem, table, key)
-    predictor = _ensemble(problem, measured, round, run_dir, key)
+    seen = [m for m in measured.values() if round or len(m.candidate.elements) <= FEW]
+    predictor = train(problem, seen, round, run_dir, key)
     support = _support(problem)
     cells = _remembered(folder / "cells.npz", solid.keys)
     if cells is None:
@@ -82,44 +81,6 @@ def learn(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, r
         "n_frames": int(sum(len(r.frames.ids) for m in measured.values() for r in m.results if r.frames is not None)),
     }
     return AlloySurrogate(problem, network, beliefs, facts, folder / "predictions.npz")
-
-
-def claim(folder: Path, problem: AlloyProblem, table: AlloyCells, key: jax.Array) -> None:
-    """Refuses the files of a round that was learned from other settings or measurements.
-
-    Raises:
-      ValueError: If the folder holds another round's files.
-    """
-    digest = hashlib.sha256(repr((problem, jax.random.key_data(key).tolist(), table.keys)).encode())
-    digest.update(np.ascontiguousarray(table.energy).tobytes())
-    mark = folder / "learned_from.txt"
-    if mark.exists() and mark.read_text(encoding="utf-8") != digest.hexdigest():
-        raise ValueError(f"{folder} was learned from other settings or measurements; it belongs to another campaign: choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = mark.with_name(f".{mark.name}.partial")  # a mark cut short by a kill would lock the campaign out of its own folder
-    partial.write_text(digest.hexdigest(), encoding="utf-8")
-    os.replace(partial, mark)
-
-
-def _ensemble(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, run_dir: Path, key: jax.Array) -> GraphPredictor:
-    """The trained ensemble, from its file where the round was learned before."""
-    folder = run_dir / "rounds" / f"{round:03d}"
-    path = folder / "model.safetensors"
-    if path.exists():
-        return load_model(path).predictor
-    learner, start = problem.learner, None
-    if round:
-        start = load_model(run_dir / "rounds" / f"{round - 1:03d}" / "model.safetensors").predictor
-        learner = dataclasses.replace(learner, n_epoch=problem.n_epoch_more)
-    seen = [m for m in measured.values() if round or len(m.candidate.elements) <= FEW]
-    data = frames(seen, problem.known_set.frames)
-    held = np.arange(len(data)) % 20 == 19
-    nothing = data.select([])
-    visible = Visible(data.select(~held), data.select(held), nothing, nothing)
-    predictor = learner.fit(visible, child(key, "fit"), start=start, run_dir=folder / "fit")
-    folder.mkdir(parents=True, exist_ok=True)
-    save_model(path, predictor, None, {"round": round, "n_train": len(visible.train)})
-    return predictor
 
 
 def _look(predictor: GraphPredictor, solid: AlloyCells, support: AlloyCells, ground: Landscape) -> dict[str, np.ndarray]:

@@ -8,28 +8,24 @@ candidate is then weighed against the same member's landscape.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from matjax.campaign.alloy_cells import compositions
-from matjax.campaign.arrays import replace_arrays
+from matjax.campaign.surrogate import RAW, CrystalSurrogate, Doubt
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, RedlichKister, Stability, describe, fit_surface, stabilities
 from matjax.thermo.alloy.solution import basis
 from matjax.types import Candidate, Crystal
 from matjax.uncertainty.novelty import NoveltyScore
-from matjax.value import Properties, density
+from matjax.value import density
 from matjax.value.relaxed import Ensemble, Relaxed, relaxed_energies
 
 if TYPE_CHECKING:
     from matjax.campaign.alloys import AlloyProblem
-
-RAW = "raw_stability"
-"""Stability as the members say it, before their spread is widened."""
 
 ROWS = 512
 """Compositions are padded to a multiple of this, so that few shapes are compiled."""
@@ -80,41 +76,6 @@ def curves(lattice: np.ndarray, x: np.ndarray, y: np.ndarray, prior: RedlichKist
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Network:
-    """A trained ensemble and what it says of the measured cells: [n_member, n] eV/atom, features [n, n_feature]."""
-
-    predictor: Ensemble
-    enthalpy: np.ndarray
-    features: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Doubt:
-    """How much wider than the members' spread their error is: std = factor * hypot(spread, floor).
-
-    Attributes:
-      factor: At least 1.
-      floor: What the members cannot disagree about, eV/atom.
-    """
-
-    factor: float
-    floor: float
-
-    def widen(self, samples: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        """Samples [n_member, ...] with exactly that spread.
-
-        Deviations from the mean are stretched; where the members agree to nothing, `draws` [n_member] take their place.
-        """
-        if len(samples) < 2:
-            return samples
-        mean, spread = samples.mean(0), samples.std(0, ddof=1)
-        own = (draws / draws.std(ddof=1)).reshape(-1, *(1,) * (samples.ndim - 1))
-        apart = spread > 1e-6
-        direction = np.where(apart, (samples - mean) / np.where(apart, spread, 1.0), own)
-        return mean + self.factor * np.hypot(spread, self.floor) * direction
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Beliefs:
     """What the members make of the measurements.
 
@@ -146,67 +107,11 @@ class Beliefs:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class AlloySurrogate:
-    """One round's model of the alloys.
-
-    Attributes:
-      problem: What is sought.
-      network: The ensemble.
-      beliefs: What it makes of the measurements.
-      facts: Plain values for the round's record.
-      memory: File that predictions are kept in, so that a resumed round and the report ask for none of them again; None for no file.
-    """
+class AlloySurrogate(CrystalSurrogate):
+    """One round's model of the alloys; see `CrystalSurrogate`."""
 
     problem: AlloyProblem
-    network: Network
     beliefs: Beliefs
-    facts: Mapping[str, Any]
-    memory: Path | None = None
-    _seen: dict[str, dict[str, np.ndarray]] = dataclasses.field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        """Reads what was predicted before."""
-        if self.memory is not None and self.memory.exists():
-            with np.load(self.memory) as kept:
-                names = [name for name in kept.files if name != "keys"]
-                columns = {name: kept[name] for name in names}
-                for i, key in enumerate(kept["keys"].tolist()):
-                    self._seen[key] = {name: columns[name][i] for name in names}
-
-    def properties(self, candidates: Sequence[Candidate]) -> Properties:
-        """Properties with the calibrated spread, one sample per member."""
-        self._look_at(candidates)
-        rows = [self._seen[c.key] for c in candidates]
-        samples = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0] if name not in ("novelty", RAW)}
-        novelty = np.array([row["novelty"] for row in rows])
-        notes = tuple({"flagged": bool(far)} for far in novelty > self.beliefs.limit[0])
-        return Properties(samples, novelty, notes)
-
-    def log_utility(self, candidates: Sequence[Candidate]) -> np.ndarray:
-        """Log utility [n_member, n], at most 0."""
-        return np.asarray(self.problem.utility.log_utility(self.properties(candidates).samples))
-
-    def reward(self, candidates: Sequence[Candidate]) -> np.ndarray:
-        """Pessimistic reward [n]."""
-        said, beliefs = self.properties(candidates), self.beliefs
-        log_utility = np.asarray(self.problem.utility.log_utility(said.samples))
-        return np.asarray(self.problem.pessimism.reward(log_utility, said.novelty, beliefs.limit))
-
-    def raw_stability(self, candidate: Candidate) -> np.ndarray:
-        """Stability by every member, its spread not widened [n_member], eV/atom."""
-        self._look_at([candidate])
-        return self._seen[candidate.key][RAW]
-
-    def stricter(self, factor: float) -> AlloySurrogate:
-        """The same model with a reward that tolerates less disagreement; see `Pessimism.stricter`."""
-        return dataclasses.replace(self, problem=dataclasses.replace(self.problem, pessimism=self.problem.pessimism.stricter(factor)))
-
-    def single(self, candidates: Sequence[Candidate]) -> np.ndarray:
-        """Log utility by the first network alone: its own stability, moduli without doubt [n]."""
-        said = self.properties(candidates).samples
-        alone = {name: values.mean(0, keepdims=True) for name, values in said.items()}
-        alone["stability"] = np.array([[self._seen[c.key][RAW][0] for c in candidates]])
-        return np.asarray(self.problem.utility.log_utility(alone))[0]
 
     def competitors(self, candidate: Candidate, member: int = 0) -> list[dict[str, Any]]:
         """What a member thinks the candidate would fall apart into."""
@@ -234,29 +139,18 @@ class AlloySurrogate:
         relaxed = relax_from(self.network.predictor, self.beliefs.ground, names, crystals, lattice, x)
         return relaxed._replace(enthalpy=relaxed.enthalpy + self.beliefs.correction.at(lattice, x))
 
-    def _look_at(self, candidates: Sequence[Candidate]) -> None:
-        """Predicts what has not been predicted yet."""
-        new = list({c.key: c for c in candidates if c.key not in self._seen}.values())
-        if not new:
-            return
+    def foresee(self, candidates: Sequence[Candidate]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Samples of every property [n_member, n], and novelty [n]."""
         problem, beliefs = self.problem, self.beliefs
-        found, relaxed = self.stability(new, problem.temperature)
-        counts = [len(self.imagined(c)) for c in new]
-        of = np.repeat(np.arange(len(new)), counts)
-        mean = lambda values: np.stack([values[..., of == i].mean(-1) for i in range(len(new))], -1)
-        mixing = problem.gibbs_mixing(beliefs.landscape, new, np.asarray(found.gibbs))
+        found, relaxed = self.stability(candidates, problem.temperature)
+        counts = [len(self.imagined(c)) for c in candidates]
+        of = np.repeat(np.arange(len(candidates)), counts)
+        mean = lambda values: np.stack([values[..., of == i].mean(-1) for i in range(len(candidates))], -1)
+        mixing = problem.gibbs_mixing(beliefs.landscape, candidates, np.asarray(found.gibbs))
         widen = lambda samples: beliefs.doubt.widen(samples, beliefs.draws[3])
-        samples = problem.properties(new, widen(np.asarray(found.value)), widen(mixing))
-        samples |= self._moduli(new, mean(relaxed.volume)) | {RAW: np.asarray(found.value)}
-        novelty = mean(beliefs.novelty.score(relaxed.features))
-        for i, candidate in enumerate(new):
-            self._seen[candidate.key] = {name: values[:, i] for name, values in samples.items()} | {"novelty": novelty[i]}
-        if self.memory is not None:
-            self._remember(self.memory)
-
-    def _remember(self, path: Path) -> None:
-        columns = {name: np.stack([row[name] for row in self._seen.values()]) for name in next(iter(self._seen.values()))}
-        replace_arrays(path, {"keys": np.array(list(self._seen)), **columns})
+        samples = problem.properties(candidates, widen(np.asarray(found.value)), widen(mixing))
+        samples |= self._moduli(candidates, mean(relaxed.volume)) | {RAW: np.asarray(found.value)}
+        return samples, mean(beliefs.novelty.score(relaxed.features))
 
     def _moduli(self, candidates: Sequence[Candidate], volume: np.ndarray) -> dict[str, np.ndarray]:
         """Moduli [n_member, n] by regression on composition, and density."""

@@ -6,9 +6,10 @@ import dataclasses
 
 import jax
 
-from matjax.campaign.alloys import AlloyProblem, KnownSet
+from matjax.campaign.alloys import AlloyProblem
 from matjax.campaign.ase_oracle import AseOracle, Emt
 from matjax.campaign.command_oracle import Command
+from matjax.campaign.crystal_problem import KnownSet
 from matjax.campaign.gpaw_oracle import Gpaw
 from matjax.campaign.lammps_oracle import Lammps
 from matjax.campaign.limits import Limits

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from matjax.campaign.alloy_surrogate import AlloySurrogate
-from matjax.campaign.alloys import AlloyProblem
 from matjax.campaign.prediction import summary
 from matjax.campaign.problem import Measured
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, gibbs_elements, gibbs_solution, stabilities
+
+if TYPE_CHECKING:
+    from matjax.campaign.alloys import AlloyProblem
 
 N_POINT = 21
 TEMPERATURES = (300.0, 600.0, 900.0, 1200.0, 1500.0)
@@ -26,7 +28,7 @@ def mixing_sections(
     Bands are 90% intervals by the members' calibrated spread; the truth is the oracle's landscape of
     the known set.
     """
-    ground = _ground(problem, known)
+    ground = problem.ground(known)
     return [_section(problem, surrogate, ground, m) for m in best]
 
 
@@ -70,7 +72,7 @@ def stability_trends(
     """Stability of measured candidates against temperature: what the members say of their cells, and what the oracle says."""
     if not best:
         return []
-    ground, candidates = _ground(problem, known), [m.candidate for m in best]
+    ground, candidates = problem.ground(known), [m.candidate for m in best]
     table = problem.table({m.candidate.key: m for m in best})
     own = problem.own(candidates, table.keys, table.x, table.energy[None])
     said, true = [], []
@@ -88,11 +90,6 @@ def stability_trends(
         }
         for i, candidate in enumerate(candidates)
     ]
-
-
-def _ground(problem: AlloyProblem, known: Mapping[str, Measured]) -> Landscape:
-    table = problem.table(known)
-    return problem.landscape(table, table.energy[None])
 
 
 def _mixing(problem: AlloyProblem, landscape: Landscape, lattice: int, x: np.ndarray, temperature: float) -> np.ndarray:

@@ -23,7 +23,6 @@ from matjax.campaign.baseline import run_baseline
 from matjax.campaign.config import DiscoverConfig
 from matjax.campaign.export import write_candidates, write_structures
 from matjax.campaign.held_back import HeldBack, audit_facts, audit_state, eased, feasibility_of, stricter
-from matjax.campaign.landscape_views import mixing_sections, stability_trends
 from matjax.campaign.pressure import audit_pool, pressure
 from matjax.campaign.problem import Measured
 from matjax.campaign.records import learnable, read_records
@@ -82,8 +81,7 @@ def write_summary(run_dir: Path, config: DiscoverConfig, *, command: str, second
         told["audit"] = audit_facts(audit_state(config.brake, records))
         tell({"kind": "summary", "stage": "landscapes"})
         best = [measured[row["key"]] for row in trace.best[:4]]
-        told["mixing"] = mixing_sections(problem, surrogate, known, best[:2])
-        told["trends"] = stability_trends(problem, surrogate, known, best)
+        told |= problem.views(surrogate, known, best)
         if isinstance(config.proposer, ValueGuided):
             tell({"kind": "summary", "stage": "value function"})
             guarded = HeldBack(surrogate, feasibility_of(before))

@@ -11,6 +11,7 @@ from ase.data import atomic_numbers
 from pymatgen.core import Element
 
 from matjax.simulate import mixed_orbits
+from matjax.simulate.frank_kasper import FRANK_KASPER, coordination
 from matjax.simulate.orbits import merged, orbit_permutations, partition_of
 from matjax.simulate.prototypes import COMPOUNDS, LATTICES, Prototype, prototype, representative_cell
 from matjax.types import Candidate, Crystal
@@ -130,7 +131,9 @@ def ordered(name: str, *symbols: str) -> Candidate:
     return Candidate(name, tuple(((symbol, n),) for symbol, n in zip(symbols, counts, strict=True)))
 
 
-def compound_candidates(elements: Sequence[str], prototypes: Sequence[str] = COMPOUNDS, *, n_element: int = 2) -> list[Candidate]:
+def compound_candidates(
+    elements: Sequence[str], prototypes: Sequence[str] = COMPOUNDS, *, n_element: int = 2, by_coordination: bool = False
+) -> list[Candidate]:
     """Every way to occupy the orbits of ordered structures, one element on each: the end members of their sublattices.
 
     Each crystal once: where the structure maps its orbits onto each other (L1_0, B2), and where a simpler structure of those named is
@@ -140,6 +143,8 @@ def compound_candidates(elements: Sequence[str], prototypes: Sequence[str] = COM
       elements: Symbols to put on the orbits.
       prototypes: Names of ordered structures (see `prototypes.prototype`).
       n_element: Most different elements of one compound; sigma with five orbits has 30 decorations of two elements, 240 of three.
+      by_coordination: Of a Frank-Kasper structure, only the decorations in which sites of one kind, with 12, 14, or more neighbours, hold
+        one element, and the first kind another than the last: 4 of sigma's 30, where a cell of each would be too many.
 
     Example:
       >>> [c.formula for c in compound_candidates(["Ni", "Al"], ["B2", "L1_2"])]
@@ -149,10 +154,21 @@ def compound_candidates(elements: Sequence[str], prototypes: Sequence[str] = COM
     inside = merged(prototypes)
     for name in prototypes:
         for symbols in product(elements, repeat=len(prototype(name).multiplicities)):
+            if by_coordination and not _is_by_coordination(name, symbols):
+                continue
             if 1 < len(set(symbols)) <= n_element and partition_of(symbols) not in inside[name]:
                 alike = min(tuple(symbols[k] for k in order) for order in orbit_permutations(name))
                 found.setdefault((name, alike), ordered(name, *symbols))
     return list(found.values())
+
+
+def _is_by_coordination(name: str, symbols: Sequence[str]) -> bool:
+    """Whether sites of a kind of coordination hold one element, the smallest kind another than the largest; of other structures, always."""
+    if name not in FRANK_KASPER:
+        return True
+    kinds = [min(n, 15) for n in coordination(name)]
+    held = {kind: {s for k, s in zip(kinds, symbols, strict=True) if k == kind} for kind in kinds}
+    return all(len(found) == 1 for found in held.values()) and held[12] != held[15]
 
 
 def solution(lattice: str, counts: Mapping[str, int]) -> Candidate:

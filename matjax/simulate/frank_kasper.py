@@ -13,11 +13,16 @@ FRANK_KASPER = ("C14", "C15", "sigma", "mu")
 
 
 class _Structure(NamedTuple):
-    """hall: number of the space group's setting; vectors: rows a, b, c [3, 3], any unit; sites: one atom of each orbit."""
+    """A structure by its space group.
+
+    hall: number of the group's setting; vectors: rows a, b, c [3, 3], any unit; sites: one atom of each orbit; coordination: number of
+    neighbours of each orbit.
+    """
 
     hall: int
     vectors: np.ndarray
     sites: tuple[tuple[float, float, float], ...]
+    coordination: tuple[int, ...]
 
 
 def _hexagonal(ratio: float) -> np.ndarray:
@@ -32,24 +37,27 @@ def _rhombohedral(ratio: float) -> np.ndarray:
 
 # Source: Mehl, Hicks, Toher, Levy, Hanson, Hart & Curtarolo (2017), The AFLOW library of crystallographic prototypes: part 1, entries
 # AB2_hP12_194_f_ah (MgZn2), A2B_cF24_227_d_a (MgCu2), sigma_tP30_136_bf2ij (CrFe) and A7B6_hR13_166_ah_3c (Fe7W6).
-# Orbits are listed majority first; behind each its coordination number.
+# Orbits are listed majority first.
 _STRUCTURES = {
     "C14": _Structure(
         488,
         _hexagonal(8.566 / 5.223),
-        ((0.83048, 0.66096, 0.25), (1 / 3, 2 / 3, 0.06286), (0.0, 0.0, 0.0)),  # 6h 12, 4f 16, 2a 12
+        ((0.83048, 0.66096, 0.25), (1 / 3, 2 / 3, 0.06286), (0.0, 0.0, 0.0)),  # 6h, 4f, 2a
+        (12, 16, 12),
     ),
-    "C15": _Structure(526, np.eye(3), ((0.5, 0.5, 0.5), (0.125, 0.125, 0.125))),  # 16d 12, 8a 16
+    "C15": _Structure(526, np.eye(3), ((0.5, 0.5, 0.5), (0.125, 0.125, 0.125)), (12, 16)),  # 16d, 8a
     "sigma": _Structure(
         419,
         np.diag([1, 1, 4.5582 / 8.7966]),
         ((0.46349, 0.13122, 0.0), (0.73933, 0.06609, 0.0), (0.18267, 0.18267, 0.25202), (0.39864, 0.39864, 0.0), (0.0, 0.0, 0.0)),
-    ),  # 8i 14, 8i 12, 8j 14, 4f 15, 2a 12
+        (14, 12, 14, 15, 12),  # 8i, 8i, 8j, 4f, 2a
+    ),
     "mu": _Structure(
         459,
         _rhombohedral(5.43199),
         ((0.09, 0.09, 0.59), (0.167, 0.167, 0.167), (0.346, 0.346, 0.346), (0.448, 0.448, 0.448), (0.0, 0.0, 0.0)),
-    ),  # 18h 12, 6c 15, 6c 16, 6c 14, 3a 12
+        (12, 15, 16, 14, 12),  # 18h, 6c, 6c, 6c, 3a
+    ),
 }
 _FACE_CENTRED = (np.ones((3, 3)) - np.eye(3)) / 2
 
@@ -61,6 +69,11 @@ def frank_kasper(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     images = [_images(structure, site, primitive) for site in structure.sites]
     frac, orbit = np.concatenate(images), np.repeat(np.arange(len(images)), [len(rows) for rows in images])
     return primitive / _nearest(primitive, frac), frac, orbit
+
+
+def coordination(name: str) -> tuple[int, ...]:
+    """Coordination number of each orbit: small atoms like 12, large ones 15 and 16; 14 takes either."""
+    return _STRUCTURES[name].coordination
 
 
 def _images(structure: _Structure, site: tuple[float, float, float], primitive: np.ndarray) -> np.ndarray:

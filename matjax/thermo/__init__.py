@@ -1,6 +1,7 @@
 """Thermodynamics: free energies of phases and their parts, convex hulls, phase stability, elasticity; all differentiable."""
 
 from matjax.thermo.alloy.answer import answer
+from matjax.thermo.alloy.compound_stability import compound_stabilities
 from matjax.thermo.alloy.gibbs import Terms, gibbs_compounds, gibbs_elements, gibbs_liquid, gibbs_mixing, gibbs_solution
 from matjax.thermo.alloy.landscape import MEMBERS, Landscape, Points, Surfaces, landscape
 from matjax.thermo.alloy.liquid import LIQUID, Liquid, ideal_solidus, liquid
@@ -73,6 +74,7 @@ __all__ = [
     "SEPARATION",
     "Own",
     "Search",
+    "compound_stabilities",
     "Stability",
     "describe",
     "stabilities",

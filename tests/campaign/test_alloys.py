@@ -12,11 +12,13 @@ import pytest
 from scipy.optimize import linprog
 
 from matjax.campaign.alloy_cells import SOFT, AlloyCells, compositions
-from matjax.campaign.alloy_learning import claim, learn
-from matjax.campaign.alloys import AlloyProblem, KnownSet, name_of
+from matjax.campaign.alloy_learning import learn
+from matjax.campaign.alloys import AlloyProblem
+from matjax.campaign.crystal_problem import KnownSet
 from matjax.campaign.problem import Measured
+from matjax.campaign.rounds import claim
 from matjax.nn import Equivariant
-from matjax.simulate.cells import ordered, solution
+from matjax.simulate.cells import name_of, ordered, solution
 from matjax.simulate.laboratory import Laboratory
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import SEPARATION, elasticity, gibbs_compounds, gibbs_elements, gibbs_mixing

@@ -66,3 +66,15 @@ def test_decorations_are_all_of_them_and_each_once() -> None:
     keys = [c.key for c in compound_candidates(["Al", "Ni", "Ti"], COMPOUNDS + FRANK_KASPER)]
     assert len(set(keys)) == len(keys)
     assert [name_of(c) for c in compound_candidates(["Cr", "Nb"], ["C15"])] == ["C15 Cr2Nb", "C15 Nb2Cr"]
+
+
+def test_decorations_by_coordination_number() -> None:
+    for name, n in (("C14", 2), ("C15", 2), ("sigma", 4), ("mu", 4)):
+        chosen = compound_candidates(("Fe", "Cr"), (name,), by_coordination=True)
+        assert len(chosen) == n and {c.key for c in chosen} <= {c.key for c in compound_candidates(("Fe", "Cr"), (name,))}
+        for c in chosen:
+            symbols = [orbit[0][0] for orbit in c.occupancy]
+            kinds = list(zip(SITES[name][1].values(), symbols, strict=True))
+            small, large = ({s for n, s in kinds if (n == 12) == is_small and n != 14} for is_small in (True, False))
+            assert len(small) == len(large) == 1 and small != large
+    assert len(compound_candidates(("Ni", "Al"), ("B2", "L1_2"), by_coordination=True)) == 3, "other structures as ever"

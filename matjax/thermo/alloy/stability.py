@@ -104,11 +104,11 @@ def stability(
       ValueError: If the candidate has more elements than the search, or is no composition of the landscape's elements; if a
         jit, vmap or grad around it is not in float64.
     """
-    search = _check(landscape, phase, np.shape(x), x, temperature, search)
+    search = check_candidates(landscape, phase, np.shape(x), x, temperature, search)
     with float64():
         x, temperature = jnp.asarray(x, jnp.float64), jnp.asarray(temperature, jnp.float64)
         own = None if own is None else Own(*(jnp.asarray(value, jnp.float64) for value in own))
-        return _stability(landscape, jnp.asarray(phase, jnp.int32), x, temperature, own, terms, search)
+        return stability_at(landscape, jnp.asarray(phase, jnp.int32), x, temperature, own, terms, search)
 
 
 def stabilities(
@@ -138,7 +138,7 @@ def stabilities(
     Raises:
       ValueError: As `stability`, or if there is no candidate.
     """
-    search = _check(landscape, phases, np.shape(x)[1:], x, temperature, search)
+    search = check_candidates(landscape, phases, np.shape(x)[1:], x, temperature, search)
     n = len(np.asarray(phases))
     if n == 0:
         raise ValueError("no candidate to judge the stability of; give at least one")
@@ -198,7 +198,9 @@ def _name(phase: int, compounds: Sequence[str]) -> str:
     return LATTICES[phase] if phase < N_LATTICE else compounds[phase - N_LATTICE]
 
 
-def _check(landscape: Landscape, phases: ArrayLike, shape: tuple[int, ...], x: ArrayLike, temperature: ArrayLike, search: Search) -> Search:
+def check_candidates(
+    landscape: Landscape, phases: ArrayLike, shape: tuple[int, ...], x: ArrayLike, temperature: ArrayLike, search: Search
+) -> Search:
     """Fits the search to the landscape; complains of what is no candidate."""
     n_element = len(landscape.mass)
     if jnp.result_type(float) != jnp.float64 and any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((landscape, x, temperature))):
@@ -227,16 +229,17 @@ def _fitted(search: Search, n_element: int) -> Search:
 def _stabilities(
     landscape: Landscape, phases: Array, x: Array, temperature: Array, own: Own | None, terms: Terms, search: Search
 ) -> Stability:
-    one = lambda member, phase, x, own: _stability(member, phase, x, temperature, own, terms, search)
+    one = lambda member, phase, x, own: stability_at(member, phase, x, temperature, own, terms, search)
     candidates = jax.vmap(one, in_axes=(None, 0, 0, None if own is None else Own(0, 0, 0)))  # type: ignore[arg-type]
     members = jax.vmap(candidates, in_axes=(MEMBERS, None, None, None if own is None else Own(0, None, None)))  # type: ignore[arg-type]
     return members(landscape, phases, x, own)
 
 
 @partial(jax.jit, static_argnames=("terms", "search"))
-def _stability(
+def stability_at(
     landscape: Landscape, phase: Array, x: Array, temperature: Array, own: Own | None, terms: Terms, search: Search
 ) -> Stability:
+    """`stability` of float64 arrays that are known to be sound."""
     elements = jnp.sort(jnp.argsort(x <= 0, stable=True)[: search.n_active])
     compounds = _compounds(landscape, elements, temperature, terms)
     system = System(_subsystem(landscape, elements, phase, temperature, own), compounds, temperature)
