@@ -3,7 +3,8 @@
 A nested spec is a table. Where a field allows several classes, the table says which with `kind`: the class name in snake
 case (`matjax.config.kind_of`), or `my_package.my_module:MyRisk` for a class of your own. The allowed kinds are the
 members of the field's annotation, such as `ERM | GroupDRO | BaseRisk` where the last is a protocol; nothing has to be
-registered. A flax module is read and written like a spec.
+registered. A table without `kind` is of the class of the field's default, if all its settings are settings of that class. A flax
+module is read and written like a spec.
 
 - A spec or flax module is a table with a `kind`, or just the kind as a string where its defaults will do.
 - A tuple is an array, a float may be written without a point.
@@ -211,7 +212,9 @@ def _read_table(table: dict[str, Any], classes: Sequence[Any], where: str) -> An
     unknown = next((key for key in table if key not in settings and key != "kind"), None)
     if unknown is not None:
         raise ValueError(f"{_join(where, unknown)} is not a setting of {kind_of(cls)}{_nearest(unknown, settings)}")
-    given = {key: _read(value, settings[key][0], _join(where, key)) for key, value in table.items() if key in settings}
+    given = {
+        key: _read(_kinded(value, *settings[key]), settings[key][0], _join(where, key)) for key, value in table.items() if key in settings
+    }
     required = [n for n, (_, f) in settings.items() if f.default is f.default_factory is dataclasses.MISSING and n not in given]
     if required:
         raise ValueError(f"{where or 'settings'}: {kind_of(cls)} also needs {', '.join(required)}")
@@ -219,6 +222,20 @@ def _read_table(table: dict[str, Any], classes: Sequence[Any], where: str) -> An
         return cls(**given)
     except ValueError as error:
         raise ValueError(f"{where or 'settings'} ({kind_of(cls)}): {error}") from error
+
+
+def _kinded(value: Any, annotation: Any, field: dataclasses.Field) -> Any:
+    """A table without a `kind` with that of the setting's default, where that is one of several classes and has all these settings."""
+    classes, default = _classes(annotation), type(field.default)
+    if (
+        not isinstance(value, dict)
+        or "kind" in value
+        or len(classes) < 2
+        or default not in classes
+        or not value.keys() <= _settings(default).keys()
+    ):
+        return value
+    return {"kind": kind_of(default), **value}
 
 
 def _class_of(table: dict[str, Any], classes: Sequence[Any], where: str) -> Any:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from scipy.stats import norm
 
 from matjax.campaign.alloy_cells import AlloyCells
 from matjax.campaign.alloy_surrogate import AlloySurrogate, Beliefs, Curves, curves, relax_from
 from matjax.campaign.arrays import replace_arrays
 from matjax.campaign.problem import Measured
-from matjax.campaign.rounds import claim, train
+from matjax.campaign.rounds import claim, doubt_of, draws, errors_so_far, remembered, train
 from matjax.campaign.surrogate import Doubt, Network
-from matjax.keys import child, generator
+from matjax.keys import child
 from matjax.simulate.cells import solution
 from matjax.thermo import Landscape, RedlichKister
-from matjax.training.checkpoint import load_model
 from matjax.training.predictor import GraphPredictor
 from matjax.uncertainty import Mahalanobis
 from matjax.value import novelty_limit
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 
 BORN = RedlichKister(element=0.5, pair=1.0, pair_1=0.4, pair_2=0.2, ternary=1.0, quaternary=1.0, noise=0.03, noise_element=0.005)
 """Prior of the smallest elastic eigenvalue, eV/Å³."""
-
-FEWEST = 4
-"""Fewest errors that calibrate a spread."""
 
 FEW = 2
 """Most elements of the alloys that train the first round; the rest of the known set tells how far its spread can be believed."""
@@ -59,17 +55,18 @@ def learn(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, r
     seen = [m for m in measured.values() if round or len(m.candidate.elements) <= FEW]
     predictor = train(problem, seen, round, run_dir, key)
     support = _support(problem)
-    cells = _remembered(folder / "cells.npz", solid.keys)
+    cells = remembered(folder / "cells.npz", solid.keys)
     if cells is None:
         cells = _look(predictor, solid, support, ground)
         if round == 0:
             few, told = solid.n_element <= FEW, cells["enthalpy"]
             cells["errors"] = _errors(problem, solid.select(few), told[:, few], solid.select(~few), told[:, ~few])
         else:
-            cells["errors"] = _errors_so_far(problem, solid, ground, run_dir, round)
+            say = lambda ensemble, new: relax_from(ensemble, ground, new.prototypes, new.crystals, new.lattice, new.x).enthalpy
+            cells["errors"] = errors_so_far(run_dir, round, solid, say, partial(_errors, problem))
         replace_arrays(folder / "cells.npz", {"keys": np.array(solid.keys), **cells})
     network = Network(predictor, cells["enthalpy"], cells["features"])
-    doubt = _doubt(problem, *cells["errors"])
+    doubt = doubt_of(problem, *cells["errors"])
     table = table.join(support)
     beliefs = _believe(problem, measured, table, solid, network, cells["support"], ground, doubt, child(key, "draws"))
     left = solid.energy - (network.enthalpy + beliefs.correction.at(solid.lattice, solid.x)).mean(0)
@@ -91,31 +88,6 @@ def _look(predictor: GraphPredictor, solid: AlloyCells, support: AlloyCells, gro
     return {"enthalpy": relaxed.enthalpy[:, :n], "features": relaxed.features[:n], "support": relaxed.enthalpy[:, n:]}
 
 
-def _remembered(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray] | None:
-    """What the ensemble of this round said of these cells before; None if it was not asked, or of others."""
-    if not path.exists():
-        return None
-    with np.load(path) as kept:
-        return {name: kept[name] for name in kept.files if name != "keys"} if kept["keys"].tolist() == list(keys) else None
-
-
-def _errors_so_far(problem: AlloyProblem, solid: AlloyCells, ground: Landscape, run_dir: Path, round: int) -> np.ndarray:
-    """Errors and spreads of earlier rounds, with those on the last batch, which the last ensemble had never seen [2, n]."""
-    folder = run_dir / "rounds" / f"{round - 1:03d}"
-    with np.load(folder / "cells.npz") as kept:
-        keys, enthalpy, errors = kept["keys"].tolist(), kept["enthalpy"], kept["errors"]
-    is_new = np.array([key not in set(keys) for key in solid.keys])
-    if not is_new.any():
-        return errors
-    before = solid.select(~is_new)
-    if list(before.keys) != keys:
-        raise ValueError(f"{folder} was learned from other measurements than this campaign holds; it belongs to another campaign")
-    predictor = load_model(folder / "model.safetensors").predictor
-    new = solid.select(is_new)
-    said = relax_from(predictor, ground, new.prototypes, new.crystals, new.lattice, new.x).enthalpy
-    return np.concatenate([errors, _errors(problem, before, enthalpy, new, said)], 1)
-
-
 def _errors(problem: AlloyProblem, known: AlloyCells, told: np.ndarray, new: AlloyCells, said: np.ndarray) -> np.ndarray:
     """Errors of corrected enthalpies per candidate, and the spread of the members [2, n], eV/atom."""
     if not len(new) or len(said) < 2:
@@ -125,18 +97,6 @@ def _errors(problem: AlloyProblem, known: AlloyCells, told: np.ndarray, new: All
     looked = [rows[: problem.n_imagined] for rows in of]
     mean = np.stack([guess[:, rows].mean(1) for rows in looked], 1)
     return np.stack([np.array([new.energy[rows].mean() for rows in of]) - mean.mean(0), mean.std(0, ddof=1)])
-
-
-def _doubt(problem: AlloyProblem, errors: np.ndarray, spreads: np.ndarray) -> Doubt:
-    """How far the members' spread falls short.
-
-    Where the members agree they are still wrong, by the decoration of a cell for one: the error on the half with the smaller spread
-    is a floor. What both together miss is the factor.
-    """
-    if len(errors) < FEWEST:
-        return Doubt(problem.pessimism.spread or 1.0, float(problem.surfaces.enthalpy.noise))
-    floor = np.sqrt(np.mean(errors[spreads <= np.median(spreads)] ** 2))
-    return Doubt(float(problem.pessimism.spread_factor(errors / np.hypot(spreads, floor))), float(floor))
 
 
 def _correction(problem: AlloyProblem, solid: AlloyCells, enthalpy: np.ndarray) -> Curves:
@@ -164,9 +124,6 @@ def _believe(
     log = lambda values, least: np.log(np.maximum(values, least))
     modulus = lambda values, least: curves(solid.lattice, solid.x, log(values, least), problem.surfaces.log_modulus)
     score = Mahalanobis().fit(network.features[::2])
-    rng = generator(key)
-    quantiles = norm.ppf((np.arange(n_member) + 0.5) / n_member)
-    quantiles = quantiles / max(quantiles.std(), 1e-9) if n_member > 1 else np.zeros(1)
     return Beliefs(
         correction=correction,
         ground=ground,
@@ -174,7 +131,7 @@ def _believe(
         log_bulk=modulus(solid.bulk, floor.bulk_floor),
         log_shear=modulus(solid.shear, floor.shear_floor),
         born=curves(solid.lattice, solid.x, solid.born, BORN),
-        draws=np.stack([rng.permutation(quantiles) for _ in range(4)]),
+        draws=draws(n_member, key),
         novelty=score,
         limit=novelty_limit(score.score(network.features[1::2])),
         doubt=doubt,

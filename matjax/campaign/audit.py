@@ -6,18 +6,18 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from matjax.campaign.alloy_surrogate import AlloySurrogate
 from matjax.campaign.config import DiscoverConfig
 from matjax.campaign.held_back import audit_facts, audit_gaps, audit_state, stricter
 from matjax.campaign.records import Record, learnable, read_records
 from matjax.campaign.store import KNOWN
+from matjax.campaign.surrogate import CrystalSurrogate
 from matjax.campaign.trace import open_read_only
 from matjax.keys import child, generator
 from matjax.types import Candidate
@@ -25,6 +25,7 @@ from matjax.value.alloys import Alloys
 from matjax.value.audit import best_of_n, exactness, planted_hole
 from matjax.value.brake import Brake
 from matjax.value.learner import ValueLearner
+from matjax.value.space import Space
 
 FEWEST = 4
 """Measured picks below which no curve is judged."""
@@ -72,7 +73,7 @@ def deep_audit(run_dir: str | Path, config: DiscoverConfig, n_pool: int = 48) ->
     Args:
       run_dir: Folder of the campaign.
       config: Its settings.
-      n_pool: Alloys that the hole is planted among.
+      n_pool: Candidates that the hole is planted among.
 
     Raises:
       ValueError: If no round has been learned.
@@ -83,7 +84,7 @@ def deep_audit(run_dir: str | Path, config: DiscoverConfig, n_pool: int = 48) ->
     return [_planted(surrogate, candidates, config.brake, child(key, "picks")), _exact(surrogate, config.space, child(key, "exact"))]
 
 
-def last_surrogate(run_dir: Path, config: DiscoverConfig) -> AlloySurrogate:
+def last_surrogate(run_dir: Path, config: DiscoverConfig) -> CrystalSurrogate:
     """The model of the last round, as the campaign had it; from its files, not trained again.
 
     Raises:
@@ -136,7 +137,7 @@ def _sequential(records: Sequence[Record], brake: Brake) -> Check:
     return Check("audit picks", state.n_breach == 0, said + then + held, facts)
 
 
-def _planted(surrogate: AlloySurrogate, candidates: Sequence[Candidate], brake: Brake, key: jax.Array) -> Check:
+def _planted(surrogate: CrystalSurrogate, candidates: Sequence[Candidate], brake: Brake, key: jax.Array) -> Check:
     """A pair of elements that some members hold for more stable than it is: by the spread of stability over the pool."""
     said, beliefs, problem = surrogate.properties(candidates), surrogate.beliefs, surrogate.problem
     raw = -np.stack([surrogate.raw_stability(c) for c in candidates], 1)
@@ -180,7 +181,7 @@ def _hole(candidates: Sequence[Candidate]) -> tuple[str, np.ndarray]:
     return name, some[name]
 
 
-def _exact(surrogate: AlloySurrogate, space: Alloys, key: jax.Array) -> Check:
+def _exact(surrogate: CrystalSurrogate, space: Space, key: jax.Array) -> Check:
     """The learner against enumeration, on the campaign's own reward in a coarse corner of its space."""
     small = _corner(space)
     reward = lambda lattice, counts: surrogate.reward(small.decode(lattice, counts))
@@ -189,24 +190,33 @@ def _exact(surrogate: AlloySurrogate, space: Alloys, key: jax.Array) -> Check:
     found = exactness(small, reward, learner, key)
     facts = {"total_variation": found.total_variation, "value_error_nats": found.value_error, "n_leaf": found.n_leaf, "tau": found.tau}
     passed = all(abs(facts[name]) <= most for name, most in EXACT.items())
-    text = f"total variation {found.total_variation:.3f}, V off by {found.value_error:+.3f} nats on {found.n_leaf} alloys"
+    text = f"total variation {found.total_variation:.3f}, V off by {found.value_error:+.3f} nats on {found.n_leaf} candidates"
     return Check("exactness", passed, text, facts)
 
 
-def _corner(space: Alloys) -> Alloys:
-    """Fewer elements and coarser steps, until it can be listed."""
+def _corner(space: Any) -> Space:
+    """Fewer elements and, of alloys, coarser steps, until it can be listed."""
     required = [s for s in space.available if s in space.required]
     others = [s for s in space.available if s not in space.required]
     n = max(space.min_elements, len(required))
     for n_element in range(len(space.available), n - 1, -1):
         chosen = tuple(s for s in space.available if s in (required + others)[:n_element])
-        for n_site in range(space.n_site, n, -1):
-            most = max(math.ceil(space.max_count * n_site / space.n_site), -(-n_site // n))
-            changed = {"elements": chosen, "forbidden": (), "n_site": n_site, "min_count": 1, "max_count": most}
-            small = dataclasses.replace(space, **changed, min_elements=n, max_elements=min(space.max_elements, n_element))
+        fewer = {"elements": chosen, "forbidden": (), "min_elements": n, "max_elements": min(space.max_elements, n_element)}
+        for steps in _coarser(space, n):
+            small = dataclasses.replace(space, **fewer, **steps)
             if 2 <= small.n_leaf <= MOST_LEAVES:
                 return small
-    raise ValueError(f"no corner of the space has at most {MOST_LEAVES} alloys")
+    raise ValueError(f"no corner of the space has at most {MOST_LEAVES} candidates")
+
+
+def _coarser(space: Space, n: int) -> Iterator[dict[str, Any]]:
+    """Settings of coarser compositions for candidates of at least n elements, finest first."""
+    if not isinstance(space, Alloys):
+        yield {}
+        return
+    for n_site in range(space.n_site, n, -1):
+        most = max(math.ceil(space.max_count * n_site / space.n_site), -(-n_site // n))
+        yield {"n_site": n_site, "min_count": 1, "max_count": most}
 
 
 def to_json(checks: Sequence[Check]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 
 from matjax.campaign.alloys import AlloyProblem
 from matjax.campaign.ase_oracle import AseOracle, Emt
 from matjax.campaign.command_oracle import Command
+from matjax.campaign.compounds import CompoundProblem
 from matjax.campaign.crystal_problem import KnownSet
 from matjax.campaign.gpaw_oracle import Gpaw
 from matjax.campaign.lammps_oracle import Lammps
@@ -21,6 +23,7 @@ from matjax.training.learner import GraphLearner
 from matjax.value import (
     Alloys,
     Brake,
+    Compounds,
     DensityGoal,
     ExpectedImprovement,
     GaussianProcess,
@@ -61,7 +64,7 @@ class DiscoverConfig:
     """Settings of `matjax discover`.
 
     Attributes:
-      space: The alloys that may be proposed.
+      space: The alloys, or (kind = "compounds") the ordered compounds that may be proposed.
       utility: What makes one worth making.
       temperature: K.
       oracle: What measures.
@@ -82,7 +85,7 @@ class DiscoverConfig:
       comparison: What runs beside it.
     """
 
-    space: Alloys = Alloys(LABORATORY)
+    space: Alloys | Compounds = Alloys(LABORATORY)
     utility: Utility = Utility(goals=(StabilityGoal(scale=0.005), PughGoal(), PriceGoal(wanted=8.0), DensityGoal(at_most=6.5)))
     temperature: float = dataclasses.field(default=1200.0, metadata={"static": True})
     oracle: Laboratory | Lammps | Emt | AseOracle | Command | Gpaw | Potential = Laboratory()
@@ -102,10 +105,9 @@ class DiscoverConfig:
     limits: Limits = Limits()
     comparison: Comparison = Comparison()
 
-    def problem(self) -> AlloyProblem:
+    def problem(self) -> AlloyProblem | CompoundProblem:
         """What is sought."""
-        return AlloyProblem(
-            space=self.space,
+        shared: dict[str, Any] = dict(
             utility=self.utility,
             temperature=self.temperature,
             terms=self.terms,
@@ -115,6 +117,7 @@ class DiscoverConfig:
             known_set=self.known,
             n_decoration=self.n_decoration,
         )
+        return AlloyProblem(self.space, **shared) if isinstance(self.space, Alloys) else CompoundProblem(self.space, **shared)
 
     def key(self) -> jax.Array:
         """Randomness of the campaign."""
@@ -124,7 +127,7 @@ class DiscoverConfig:
         """Refuses settings that contradict each other, before anything is computed.
 
         Raises:
-          ValueError: If the oracle lacks elements, or no alloy of the space can satisfy the goals.
+          ValueError: If the oracle lacks elements, or nothing in the space can satisfy the goals.
         """
         missing = sorted(set(self.space.available) - set(self.oracle.elements))
         if missing:

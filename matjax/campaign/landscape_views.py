@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +11,15 @@ import numpy as np
 from matjax.campaign.alloy_surrogate import AlloySurrogate
 from matjax.campaign.prediction import summary
 from matjax.campaign.problem import Measured
+from matjax.campaign.surrogate import CrystalSurrogate
 from matjax.simulate.prototypes import LATTICES
-from matjax.thermo import Landscape, gibbs_elements, gibbs_solution, stabilities
+from matjax.thermo import Landscape, Stability, gibbs_elements, gibbs_solution, stabilities
+from matjax.types import Candidate
 
 if TYPE_CHECKING:
     from matjax.campaign.alloys import AlloyProblem
+    from matjax.campaign.compound_surrogate import CompoundSurrogate
+    from matjax.campaign.compounds import CompoundProblem
 
 N_POINT = 21
 TEMPERATURES = (300.0, 600.0, 900.0, 1200.0, 1500.0)
@@ -69,16 +74,31 @@ def _section(problem: AlloyProblem, surrogate: AlloySurrogate, ground: Landscape
 def stability_trends(
     problem: AlloyProblem, surrogate: AlloySurrogate, known: Mapping[str, Measured], best: Sequence[Measured]
 ) -> list[dict[str, Any]]:
-    """Stability of measured candidates against temperature: what the members say of their cells, and what the oracle says."""
+    """Stability of measured alloys against temperature: what the members say of their cells, and what the oracle says."""
     if not best:
         return []
     ground, candidates = problem.ground(known), [m.candidate for m in best]
     table = problem.table({m.candidate.key: m for m in best})
     own = problem.own(candidates, table.keys, table.x, table.energy[None])
-    said, true = [], []
-    for temperature in TEMPERATURES:
-        said.append(_band(np.asarray(surrogate.stability(candidates, temperature)[0].value), surrogate))
-        true.append(np.asarray(stabilities(ground, *problem.phases(candidates), temperature, terms=problem.terms, own=own).value)[0])
+    true = lambda temperature: stabilities(ground, *problem.phases(candidates), temperature, terms=problem.terms, own=own)
+    return _trends(surrogate, candidates, true)
+
+
+def compound_trends(
+    problem: CompoundProblem, surrogate: CompoundSurrogate, known: Mapping[str, Measured], best: Sequence[Measured]
+) -> list[dict[str, Any]]:
+    """Stability of measured compounds against temperature: what the members say, and what the oracle says."""
+    if not best:
+        return []
+    ground, candidates = problem.ground(known), [m.candidate for m in best]
+    table = problem.table({m.candidate.key: m for m in best})
+    at = lambda temperature: dataclasses.replace(problem, temperature=temperature)
+    return _trends(surrogate, candidates, lambda temperature: at(temperature).weighed(ground, candidates, table))
+
+
+def _trends(surrogate: Any, candidates: Sequence[Candidate], weighed: Callable[[float], Stability]) -> list[dict[str, Any]]:
+    said = [_band(np.asarray(surrogate.stability(candidates, temperature)[0].value), surrogate) for temperature in TEMPERATURES]
+    true = [np.asarray(weighed(temperature).value)[0] for temperature in TEMPERATURES]
     return [
         {
             "candidate": candidate.formula,
@@ -102,7 +122,7 @@ def _stability(problem: AlloyProblem, landscape: Landscape, lattice: int, x: np.
     return np.asarray(stabilities(landscape, np.full(len(x), lattice), x, temperature, terms=problem.terms).value)
 
 
-def _band(samples: np.ndarray, surrogate: AlloySurrogate) -> tuple[np.ndarray, np.ndarray]:
+def _band(samples: np.ndarray, surrogate: CrystalSurrogate) -> tuple[np.ndarray, np.ndarray]:
     """Mean and half-width of a 90% interval as the predictions have [n]."""
     told = summary(surrogate.beliefs.doubt.widen(samples, surrogate.beliefs.draws[3]))
     return np.array([one["mean"] for one in told]), np.array([(one["high"] - one["low"]) / 2 for one in told])

@@ -8,20 +8,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from matjax.campaign.alloy_surrogate import AlloySurrogate
-from matjax.campaign.alloys import AlloyProblem
+from matjax.campaign.crystal_problem import CrystalProblem
 from matjax.campaign.executor import Task, ask
 from matjax.campaign.measure import checked
 from matjax.campaign.oracle import Oracle
 from matjax.campaign.problem import Measured
+from matjax.campaign.surrogate import CrystalSurrogate
 from matjax.types import Candidate
 from matjax.value.audit import best_of_n
 
 
 def audit_pool(
-    problem: AlloyProblem, oracle: Oracle, known: Mapping[str, Measured], n: int, key: jax.Array
+    problem: CrystalProblem, oracle: Oracle, known: Mapping[str, Measured], n: int, key: jax.Array
 ) -> list[tuple[Candidate, float]]:
-    """Random alloys of the space with their true log utility, measured for scoring only: nothing learns from them."""
+    """Random candidates of the space with their true log utility, measured for scoring only: nothing learns from them."""
     if not n:
         return []
     candidates = problem.space.decode(*problem.space.sample_uniform(n, key))
@@ -35,7 +35,7 @@ def audit_pool(
     return [(m.candidate, float(truth[k]["log_utility"])) for k, m in sound.items() if k in truth]
 
 
-def pressure(surrogate: AlloySurrogate, pool: list[tuple[Candidate, float]]) -> list[dict[str, Any]]:
+def pressure(surrogate: CrystalSurrogate, pool: list[tuple[Candidate, float]]) -> list[dict[str, Any]]:
     """Best-of-n curves: the log utility that the reward promises of the best of n, and what is true of it.
 
     `proxy` is the pessimistic reward of the ensemble, `proxy_single` the log utility by one network, with no pessimism. A reward

@@ -1,26 +1,32 @@
-"""A round of learning on the disk: its folder belongs to one set of measurements, its ensemble is trained once."""
+"""A round of learning, whatever the crystals: a folder for one set of measurements, one training, doubt by what it gets wrong."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
+from scipy.stats import norm
 
 from matjax.campaign.alloy_cells import AlloyCells, frames
 from matjax.campaign.problem import Measured
-from matjax.keys import child
+from matjax.campaign.surrogate import Doubt
+from matjax.keys import child, generator
 from matjax.training.checkpoint import load_model, save_model
 from matjax.training.predictor import GraphPredictor
 from matjax.types import Visible
 
 if TYPE_CHECKING:
     from matjax.campaign.crystal_problem import CrystalProblem
+
+
+FEWEST = 4
+"""Fewest errors that calibrate a spread."""
 
 
 def claim(folder: Path, problem: CrystalProblem, table: AlloyCells, key: jax.Array) -> None:
@@ -61,3 +67,63 @@ def train(problem: CrystalProblem, seen: Sequence[Measured], round: int, run_dir
     folder.mkdir(parents=True, exist_ok=True)
     save_model(path, predictor, None, {"round": round, "n_train": len(visible.train)})
     return predictor
+
+
+def remembered(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """What the ensemble of this round said of these cells before; None if it was not asked, or of others."""
+    if not path.exists():
+        return None
+    with np.load(path) as kept:
+        return {name: kept[name] for name in kept.files if name != "keys"} if kept["keys"].tolist() == list(keys) else None
+
+
+def errors_so_far(
+    run_dir: Path,
+    round: int,
+    table: AlloyCells,
+    say: Callable[[GraphPredictor, AlloyCells], np.ndarray],
+    errors_of: Callable[[AlloyCells, np.ndarray, AlloyCells, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Errors and spreads of earlier rounds, with those on the last batch, which the last ensemble had never seen [2, n].
+
+    Args:
+      run_dir: Of the campaign.
+      round: From 1.
+      table: Everything measured.
+      say: Enthalpies by an ensemble [n_member, n].
+      errors_of: (known cells, what was said of them, new cells, what is said of these) to errors and spreads [2, n].
+
+    Raises:
+      ValueError: If the last round was learned from other measurements.
+    """
+    folder = run_dir / "rounds" / f"{round - 1:03d}"
+    with np.load(folder / "cells.npz") as kept:
+        keys, enthalpy, errors = kept["keys"].tolist(), kept["enthalpy"], kept["errors"]
+    is_new = np.array([key not in set(keys) for key in table.keys])
+    if not is_new.any():
+        return errors
+    before, new = table.select(~is_new), table.select(is_new)
+    if list(before.keys) != keys:
+        raise ValueError(f"{folder} was learned from other measurements than this campaign holds; it belongs to another campaign")
+    said = say(load_model(folder / "model.safetensors").predictor, new)
+    return np.concatenate([errors, errors_of(before, enthalpy, new, said)], 1)
+
+
+def doubt_of(problem: CrystalProblem, errors: np.ndarray, spreads: np.ndarray) -> Doubt:
+    """How far the members' spread falls short.
+
+    Where the members agree they are still wrong, by the decoration of a cell for one: the error on the half with the smaller spread
+    is a floor. What both together miss is the factor.
+    """
+    if len(errors) < FEWEST:
+        return Doubt(problem.pessimism.spread or 1.0, float(problem.surfaces.enthalpy.noise))
+    floor = np.sqrt(np.mean(errors[spreads <= np.median(spreads)] ** 2))
+    return Doubt(float(problem.pessimism.spread_factor(errors / np.hypot(spreads, floor))), float(floor))
+
+
+def draws(n_member: int, key: jax.Array, n: int = 4) -> np.ndarray:
+    """Where each member stands in what is left open of n properties, in standard deviations [n, n_member]."""
+    quantiles = norm.ppf((np.arange(n_member) + 0.5) / n_member)
+    quantiles = quantiles / max(quantiles.std(), 1e-9) if n_member > 1 else np.zeros(1)
+    rng = generator(key)
+    return np.stack([rng.permutation(quantiles) for _ in range(n)])

@@ -18,9 +18,9 @@ import jax
 import numpy as np
 
 import matjax
-from matjax.campaign.alloys import AlloyProblem
 from matjax.campaign.baseline import run_baseline
 from matjax.campaign.config import DiscoverConfig
+from matjax.campaign.crystal_problem import CrystalProblem
 from matjax.campaign.export import write_candidates, write_structures
 from matjax.campaign.held_back import HeldBack, audit_facts, audit_state, eased, feasibility_of, stricter
 from matjax.campaign.pressure import audit_pool, pressure
@@ -31,6 +31,7 @@ from matjax.keys import child
 from matjax.thermo import not_considered
 from matjax.toml import to_toml
 from matjax.value import Alloys, Context, Genetic, Policy, Random, ValueGuided, pair_values, ternary_values, weight_fractions
+from matjax.value.space import Space
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "e3nn-jax", "numpy", "ase")
 
@@ -97,17 +98,18 @@ def write_summary(run_dir: Path, config: DiscoverConfig, *, command: str, second
     return path
 
 
-def _header(config: DiscoverConfig, problem: AlloyProblem, trace: Trace, command: str) -> dict[str, Any]:
+def _header(config: DiscoverConfig, problem: CrystalProblem, trace: Trace, command: str) -> dict[str, Any]:
     describe = config.utility.describe()
     rounds = [r | {"n_train": r.get("n_train")} for r in trace.rounds if r["round"] >= 0]
     return {
-        "title": f"Which alloys of {' '.join(problem.elements)} are worth making?",
+        "title": f"Which {config.space.what} of {' '.join(problem.elements)} are worth making?",
         "command": command,
         "settings": to_toml(config),
         "oracle": {"name": config.oracle.name, "version": config.oracle.version, "note": config.oracle.note},
         "temperature": config.temperature,
+        "what": config.space.what,
         "elements": list(problem.elements),
-        "lattices": list(config.space.lattices),
+        "lattices": [name for name, is_open in zip(config.space.structures, config.space.open_structures, strict=True) if is_open],
         "prototypes": list(config.known.compounds),
         "not_considered": list(not_considered(problem.elements, config.known.compounds, temperature=config.temperature)),
         "terms": list(config.terms.names),
@@ -123,7 +125,7 @@ def _header(config: DiscoverConfig, problem: AlloyProblem, trace: Trace, command
 
 
 def _curves(
-    config: DiscoverConfig, problem: AlloyProblem, known: dict[str, Measured], budget: int, key: jax.Array, tell: Told
+    config: DiscoverConfig, problem: CrystalProblem, known: dict[str, Measured], budget: int, key: jax.Array, tell: Told
 ) -> list[dict[str, Any]]:
     """Random and genetic search on the oracle itself, several seeds."""
     seeds, found = config.comparison.seeds, list[dict[str, Any]]()
@@ -136,7 +138,7 @@ def _curves(
     return found
 
 
-def _best(problem: AlloyProblem, row: dict[str, Any], structures: dict[str, str]) -> dict[str, Any]:
+def _best(problem: CrystalProblem, row: dict[str, Any], structures: dict[str, str]) -> dict[str, Any]:
     """A line of the table of best candidates; intervals are those predicted before it was measured."""
     atomic = np.array([row["composition"].get(s, 0.0) for s in problem.elements])
     weight = weight_fractions(problem.elements, atomic)
@@ -154,7 +156,7 @@ def _best(problem: AlloyProblem, row: dict[str, Any], structures: dict[str, str]
     }
 
 
-def _policy(config: DiscoverConfig, problem: AlloyProblem, surrogate, trace: Trace, known, measured, last: int) -> Policy:
+def _policy(config: DiscoverConfig, problem: CrystalProblem, surrogate, trace: Trace, known, measured, last: int) -> Policy:
     """The policy of the last round, as the campaign had it."""
     utility = {row["key"]: row["utility"] for row in trace.rows if row["round"] < last}
     past = [(m.candidate, float("nan")) for m in known.values()]
@@ -165,13 +167,15 @@ def _policy(config: DiscoverConfig, problem: AlloyProblem, surrogate, trace: Tra
     return config.proposer.learn(context, child(config.key(), "round", last, "propose"))
 
 
-def _value(policy: Policy, space: Alloys, trace: Trace, key: jax.Array) -> dict[str, Any]:
+def _value(policy: Policy, space: Space, trace: Trace, key: jax.Array) -> dict[str, Any]:
     """The value of pairs of elements, and of three elements of the best alloy in every proportion."""
     elements, best = space.elements, trace.best
     shares = best[0]["composition"] if best else dict.fromkeys(elements, 0.0)
     three = tuple(sorted(shares, key=lambda s: -shares[s])[:3])
-    steps = min(12, space.n_site - (space.min_elements - 3) * space.min_count)
-    points = ternary_values(policy, three, steps, child(key, "ternary"), 128) if len(three) == 3 else []
+    points: list[tuple[float, float, float, float]] = []
+    if isinstance(space, Alloys) and len(three) == 3:
+        steps = min(12, space.n_site - (space.min_elements - 3) * space.min_count)
+        points = ternary_values(policy, three, steps, child(key, "ternary"), 128)
     return {
         "elements": list(elements),
         "pairs": pair_values(policy, child(key, "pairs"), 256).tolist(),

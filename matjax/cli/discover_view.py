@@ -35,11 +35,10 @@ def plan(config: DiscoverConfig, out: Path, note: str = "") -> list[str]:
     """
     config.check()
     space, oracle, n_known = config.space, config.oracle, len(config.problem().known())
-    counts = f"{space.min_elements}" if space.min_elements == space.max_elements else f"{space.min_elements} to {space.max_elements}"
     absent = not_considered(space.available, config.known.compounds, temperature=config.temperature)
     return [
-        f"[bold]Which alloys of {' '.join(space.available)} are worth making?[/]",
-        f"space: {space.n_leaf:,} alloys of {counts} elements on {', '.join(space.lattices)}, in steps of {100 / space.n_site:g} at.%",
+        f"[bold]Which {space.what} of {' '.join(space.available)} are worth making?[/]",
+        f"space: {space.describe()}",
         f"goals at {config.temperature:g} K:",
         *(f"  · {kind}: {text}" for kind, text in config.utility.describe().items()),
         f"oracle: [bold]{oracle.name}[/] ({oracle.version}): {oracle.note}",
@@ -99,7 +98,7 @@ class DiscoverView:
                 self.stage("measuring the known set", event["n"], event["n"] - event["pending"])
             case "learn":
                 n_epoch = self.config.n_epoch_more if event["round"] else self.config.learner.n_epoch
-                self.stage(f"round {event['round'] + 1}: learning from {event['n']} measured alloys, {n_epoch} epochs", n_epoch)
+                self.stage(f"round {event['round'] + 1}: learning from {event['n']} measured crystals, {n_epoch} epochs", n_epoch)
                 self.fit = self.out / "rounds" / f"{event['round']:03d}" / "fit"
             case "propose":
                 self.stage(f"round {event['round'] + 1}: proposing{self._reward_calls()}")
@@ -153,7 +152,7 @@ def round_line(facts: Mapping[str, Any], best: Mapping[str, Any] | None) -> str:
     """A finished round in one line: the best so far, how the predictions did, where the time went."""
     error, covered = facts.get("mae_stability"), facts.get("coverage_90")
     parts = [f"round {facts['round'] + 1}"]
-    parts += [f"best utility {best['utility']:.3f} ({best['candidate']})"] if best else ["no alloy with a utility yet"]
+    parts += [f"best utility {best['utility']:.3f} ({best['candidate']})"] if best else ["nothing with a utility yet"]
     parts += [f"stability predicted to {1000 * error:.0f} meV/atom"] if error is not None else []
     parts += [f"90% intervals cover {covered:.0%}"] if covered is not None else []
     calls = f" ({facts['n_reward_calls']:,} reward calls)" if facts.get("n_reward_calls") else ""
@@ -167,7 +166,7 @@ def round_line(facts: Mapping[str, Any], best: Mapping[str, Any] | None) -> str:
 def best_table(rows: Sequence[Mapping[str, Any]], oracle: Oracle) -> Table:
     """Alloys with what the oracle says of them, and what was predicted before it was asked."""
     table = Table(title=f"Best so far, relative to the oracle {oracle.name}", title_justify="left")
-    table.add_column("alloy (at.%)", overflow="fold")
+    table.add_column("candidate (at.%)", overflow="fold")
     for head in ("utility", "stability\nmeV/atom", "predicted\n90%", "Pugh\nratio", "price\nUSD/kg", "round"):
         table.add_column(head, justify="right", no_wrap=True)
     for row in rows:
@@ -185,7 +184,7 @@ def best_table(rows: Sequence[Mapping[str, Any]], oracle: Oracle) -> Table:
 def show_best(console: Console, rows: Sequence[Mapping[str, Any]], oracle: Oracle) -> None:
     """The table at the end, and what the oracle's numbers are worth."""
     if not rows:
-        console.print("[bold red]No alloy was measured to the end: there is nothing to rank.[/]")
+        console.print("[bold red]Nothing was measured to the end: there is nothing to rank.[/]")
         return
     console.print(best_table(rows[:N_BEST], oracle))
     console.print(oracle.note, markup=False, highlight=False, soft_wrap=True)

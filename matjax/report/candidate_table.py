@@ -12,7 +12,7 @@ from matjax.report.run import Row
 from matjax.report.words import number, percent
 
 HEADINGS = (
-    ("alloy", "at.%, and by weight"),
+    ("candidate", "at.%, and by weight"),
     ("lattice", ""),
     ("stability", "meV/atom"),
     ("utility", "0 to 1"),
@@ -42,7 +42,7 @@ def candidate_caption(discovery: Discovery) -> str:
     temperature = discovery.info.get("temperature")
     at = f" at {temperature:.0f} K" if isinstance(temperature, (int, float)) else ""
     sentences = (
-        f"Stability{at}: Gibbs energy of the alloy minus the lowest of any mixture of the other phases considered, by the oracle. "
+        f"Stability{at}: Gibbs energy of the candidate minus the lowest of any mixture of the other phases considered, by the oracle. "
         "Negative is stable.",
         f"The {percent(LEVEL)} intervals beneath were predicted and are relative to the oracle: they say what it would find, not what "
         "an experiment would."

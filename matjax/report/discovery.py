@@ -130,6 +130,11 @@ class Discovery:
         return oracle if isinstance(oracle, Mapping) else {}
 
     @property
+    def thing(self) -> str:
+        """What one candidate is called: alloy, compound."""
+        return str(self.info.get("what") or "alloys").removesuffix("s")
+
+    @property
     def world(self) -> str:
         """In two or three words, where the results hold: stands wherever one is shown."""
         if "model system" in f"{self.oracle.get('note', '')}".lower():

@@ -73,7 +73,7 @@ def _heading(discovery: Discovery, title: str) -> str:
 
 def _best(discovery: Discovery) -> str:
     table = candidate_table(discovery)
-    heading = _heading(discovery, "The best alloys")
+    heading = _heading(discovery, f"The best {discovery.thing}s")
     if not table:
         return f'<section id="best">{heading}<p class="caption">None: no calculation converged, so there is nothing to rank.</p></section>'
     absent = discovery.info.get("not_considered")
@@ -99,8 +99,8 @@ def _sought(discovery: Discovery) -> str:
         **({name: f"goal: {row.get('goal')}" for name, row in zip(asked, rows, strict=True)} or {"goal": "goals"}),
         "temperature": "temperature (K)",
         "elements": "elements",
-        "lattices": "lattices of solutions",
-        "prototypes": "ordered compounds",
+        "lattices": "lattices of solutions" if discovery.thing == "alloy" else "structures",
+        "prototypes": "ordered compounds measured beforehand",
         "terms": "terms of the Gibbs energy",
         "n_known": "measured beforehand",
         "budget": "oracle calls allowed",

@@ -84,7 +84,7 @@ def _world(discovery: Discovery) -> str:
 def _best(discovery: Discovery) -> str:
     best = next(iter(ranking(discovery)), None)
     if best is None:
-        return "No alloy was found."
+        return f"No {discovery.thing} was found."
     facts = [f"true utility {number(best['utility'])}"] if best.get("utility") is not None else []
     if best.get("stability") is not None:
         low, high, temperature = best.get("low"), best.get("high"), discovery.info.get("temperature")
@@ -98,7 +98,7 @@ def _best(discovery: Discovery) -> str:
         facts.append(f"stability {milli(best['stability'])} meV/atom{at}, {side} every mixture of the other phases considered{interval}")
     if best.get("pugh_ratio") is not None:
         facts.append(f"Pugh ratio {best['pugh_ratio']:.2f}")
-    return f"The best alloy found is {formula(best)}{': ' if facts else ''}{'; '.join(facts)}."
+    return f"The best {discovery.thing} found is {formula(best)}{': ' if facts else ''}{'; '.join(facts)}."
 
 
 def _found(discovery: Discovery) -> str:
@@ -108,7 +108,11 @@ def _found(discovery: Discovery) -> str:
     resists = lambda row: row.get("born") is None or row["born"] > 0
     n, failed = sum(row["stability"] < 0 and resists(row) for row in known), len(discovery.failed)
     lost = f"; {failed} gave no answer" if failed else ""
-    return f"Of {_calls(len(discovery.calls))}, {n or 'none'} found an alloy that is stable{lost}."
+    return f"Of {_calls(len(discovery.calls))}, {n or 'none'} found {_article(discovery.thing)} that is stable{lost}."
+
+
+def _article(thing: str) -> str:
+    return f"an {thing}" if thing[0] in "aeiou" else f"a {thing}"
 
 
 def _rivals(discovery: Discovery) -> list[str]:

@@ -8,7 +8,10 @@ from html import escape
 from typing import Any, NamedTuple
 
 ABSENT = "not recorded"
-FINDING = r"(?<=best alloy found is )[^:]+|\d[\d.]*[×%]|[+−]\d[\d.]* meV/atom|(?:beat|did not beat|came out ahead of) \w+"
+FINDING = (
+    r"(?<=best alloy found is )[^:]+|(?<=best compound found is )[^:]+"
+    r"|\d[\d.]*[×%]|[+−]\d[\d.]* meV/atom|(?:beat|did not beat|came out ahead of) \w+"
+)
 
 
 class Act(NamedTuple):

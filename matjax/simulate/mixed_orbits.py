@@ -31,18 +31,26 @@ def supercell(name: str, step: int) -> Prototype:
       ValueError: If no supercell up to MAX_REPEAT along each axis can.
     """
     cell = prototype(name)
-    lengths = np.linalg.norm(cell.vectors, axis=1)
-    fitting = []
-    for times in product(range(1, MAX_REPEAT + 1), repeat=3):
-        n = int(np.prod(times))
+    for n in sorted({int(np.prod(times)) for times in product(range(1, MAX_REPEAT + 1), repeat=3)}):
         if n * len(cell) >= N_ATOM and all(n * m % step == 0 for m in cell.multiplicities):
-            edges = lengths * times
-            fitting.append((n, float(edges.max() / edges.min()), times))
+            return supercell_of(name, n * len(cell))
+    raise ValueError(f"no supercell of {name} up to {MAX_REPEAT} repeats holds shares of 1/{step} on orbits of {cell.multiplicities} sites")
+
+
+@cache
+def supercell_of(name: str, n_atom: int) -> Prototype:
+    """The most even supercell with this many atoms.
+
+    Raises:
+      ValueError: If there is none up to MAX_REPEAT along each axis.
+    """
+    cell = prototype(name)
+    lengths = np.linalg.norm(cell.vectors, axis=1)
+    fitting = [times for times in product(range(1, MAX_REPEAT + 1), repeat=3) if int(np.prod(times)) * len(cell) == n_atom]
     if not fitting:
-        raise ValueError(
-            f"no supercell of {name} up to {MAX_REPEAT} repeats holds shares of 1/{step} on orbits of {cell.multiplicities} sites"
-        )
-    times = np.array(min(fitting)[2])
+        raise ValueError(f"no supercell of {name} up to {MAX_REPEAT} repeats has {n_atom} atoms")
+    edges = {times: lengths * times for times in fitting}
+    times = np.array(min(fitting, key=lambda t: (float(edges[t].max() / edges[t].min()), t)))
     shifts = np.array(list(product(*(range(n) for n in times))))
     frac = ((cell.frac_coords[None] + shifts[:, None]) / times).reshape(-1, 3)
     return Prototype(name, cell.lattice, cell.vectors * times[:, None], frac, np.tile(cell.orbit, len(shifts)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class Alloys(Space):
       forbidden: Elements that no alloy contains, as `elements`.
     """
 
+    what: ClassVar[str] = "alloys"
     elements: tuple[str, ...] | str
     lattices: tuple[str, ...] | str = LATTICES
     n_site: int = 20
@@ -60,9 +62,9 @@ class Alloys(Space):
         _check_bounds(self)
 
     @property
-    def available(self) -> tuple[str, ...]:
-        """The elements that are not forbidden."""
-        return tuple(e for e in self.elements if e not in self.forbidden)
+    def steps(self) -> str:
+        """In which steps compositions vary."""
+        return f"in steps of {100 / self.n_site:g} at.%"
 
     @property
     def structures(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from math import gcd
+from typing import ClassVar
 
 import numpy as np
 
@@ -37,6 +38,7 @@ class Compounds(Space):
       neutral: Whether only compounds are open whose elements' common oxidation states, one per element, can sum to zero.
     """
 
+    what: ClassVar[str] = "compounds"
     elements: tuple[str, ...] | str
     prototypes: tuple[str, ...] | str = COMPOUNDS
     n_grid: int = 1
@@ -63,9 +65,9 @@ class Compounds(Space):
         return tuple(self.prototypes)
 
     @property
-    def available(self) -> tuple[str, ...]:
-        """The elements that are not forbidden."""
-        return tuple(e for e in self.elements if e not in self.forbidden)
+    def steps(self) -> str:
+        """In which steps compositions vary."""
+        return "" if self.n_grid == 1 else f"orbits shared out in steps of 1/{self.n_grid}"
 
     @property
     def tree(self) -> Tree:

@@ -14,6 +14,7 @@ from matjax.nn import Model, evaluate
 from matjax.nn.layout import unplanned
 from matjax.nn.sharing import count, repeated
 from matjax.simulate.few_steps import Slopes, few_steps
+from matjax.simulate.mixed_orbits import supercell_of
 from matjax.simulate.prototypes import LATTICES, prototype, representative_cell
 from matjax.simulate.template import Template, decorate, template
 from matjax.thermo import References
@@ -23,7 +24,10 @@ ATOMS_PER_STEP = 512
 """Atoms that go through the network at once: enough to fill two cores, small enough for their caches."""
 
 NEAREST = 2.3
-"""Smallest nearest-neighbour distance (Å) that a template must serve; shorter ones need a longer reach."""
+"""Smallest nearest-neighbour distance (Å) that a template serves at the least; crystals with shorter ones get a longer reach."""
+
+SHRINKS = 0.92
+"""Smallest ratio of a relaxed to a given nearest-neighbour distance that a template of shorter ones serves."""
 
 
 class Ensemble(Protocol):
@@ -97,7 +101,7 @@ def relaxed_energies(
     features: np.ndarray | None = None
     for name, rows in _by_prototype(names, crystals):
         n_atom = len(crystals[rows[0]])
-        spring = _template(name, n_atom, float(ensemble.model.cutoff))
+        spring = _template(name, n_atom, float(ensemble.model.cutoff), _nearest(name, [crystals[i] for i in rows]))
         chunk = max(1, ATOMS_PER_STEP // n_atom)
         for start in range(0, len(rows), chunk):
             part = rows[start : start + chunk]
@@ -126,10 +130,19 @@ def _by_prototype(names: Sequence[str], crystals: Sequence[Crystal]) -> list[tup
     return [(name, rows) for (name, _), rows in groups.items()]
 
 
+def _nearest(name: str, crystals: Sequence[Crystal]) -> float:
+    """Smallest nearest-neighbour distance (Å) to be ready for, in steps of 0.2 below NEAREST, so that few templates are made."""
+    smallest = prototype(name).scale(min(c.volume / len(c) for c in crystals)) * SHRINKS
+    return min(NEAREST, NEAREST - 0.2 * float(np.ceil((NEAREST - smallest) / 0.2)))
+
+
 @functools.lru_cache(maxsize=32)
-def _template(name: str, n_atom: int, cutoff: float) -> Template:
-    cell = representative_cell(name) if name in LATTICES and n_atom == len(representative_cell(name)) else prototype(name)
-    return template(cell, cutoff / NEAREST)
+def _template(name: str, n_atom: int, cutoff: float, nearest: float) -> Template:
+    if name in LATTICES and n_atom == len(representative_cell(name)):
+        cell = representative_cell(name)
+    else:
+        cell = prototype(name) if n_atom == len(prototype(name)) else supercell_of(name, n_atom)
+    return template(cell, cutoff / nearest)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "n_step"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import jax
 import numpy as np
@@ -24,8 +24,20 @@ class Space(ABC):
     first element on each orbit, then for the second, and so on. Spaces are frozen and compare by their settings.
     """
 
+    what: ClassVar[str]
+    """What its materials are called, in the plural."""
+
     if TYPE_CHECKING:
         elements: tuple[str, ...] | str
+        min_elements: int
+        max_elements: int
+        required: tuple[str, ...] | str
+        forbidden: tuple[str, ...] | str
+
+    @property
+    def available(self) -> tuple[str, ...]:
+        """The elements that are not forbidden."""
+        return tuple(e for e in self.elements if e not in self.forbidden)
 
     @property
     @abstractmethod
@@ -52,6 +64,17 @@ class Space(ABC):
     @abstractmethod
     def decode(self, structure: np.ndarray, counts: np.ndarray) -> list[Candidate]:
         """The candidates of structures [n] and counts [n, n_element * n_orbit]."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> str:
+        """In which steps compositions vary, in words; empty where they do not."""
+
+    def describe(self) -> str:
+        """How many materials of what there are, in words."""
+        n = f"{self.min_elements}" if self.min_elements == self.max_elements else f"{self.min_elements} to {self.max_elements}"
+        names = [name for name, is_open in zip(self.structures, self.open_structures, strict=True) if is_open]
+        return f"{self.n_leaf:,} {self.what} of {n} elements on {', '.join(names)}" + (f", {self.steps}" if self.steps else "")
 
     @property
     def n_leaf(self) -> int:

@@ -68,7 +68,7 @@ def test_every_stage_is_told(terminal: bool, tmp_path: Path) -> None:
             shown.print(view.render())
             told.append((view.progress.tasks[0].description, view.progress.tasks[0].completed, view.progress.tasks[0].total))
     assert told[0] == ("measuring the known set", 20, 80)
-    assert told[1] == ("round 1: learning from 80 measured alloys, 8 epochs", 3, 8)
+    assert told[1] == ("round 1: learning from 80 measured crystals, 8 epochs", 3, 8)
     assert told[2] == ("round 1: proposing, 256 reward calls at most", 0, None)
     assert told[4] == ("round 1: measuring 2 picks", 1, 2)
     assert told[5] == ("random search beside it, calls", 6, 6)
@@ -91,7 +91,7 @@ def test_a_round_in_one_line() -> None:
         "learn 61 s, propose 10 s (1,024 reward calls), measure 01:01:40"
     )
     nothing = {"round": 0, "mae_stability": None, "coverage_90": None, "seconds_learn": 1, "seconds_propose": 1, "seconds_oracle": 1}
-    assert round_line(nothing, None) == "round 1; no alloy with a utility yet; learn 1 s, propose 1 s, measure 1 s"
+    assert round_line(nothing, None) == "round 1; nothing with a utility yet; learn 1 s, propose 1 s, measure 1 s"
 
 
 def test_the_table_never_stands_without_its_oracle(tmp_path: Path) -> None:
