@@ -22,7 +22,7 @@ from matjax.campaign.measure import Report, measure
 from matjax.campaign.oracle import Oracle, check_elements
 from matjax.campaign.prediction import predicted, prospective
 from matjax.campaign.problem import Problem
-from matjax.campaign.records import Record, learnable, n_charged, read_records, read_rounds, reference_energies
+from matjax.campaign.records import Record, history, learnable, n_charged, read_records, read_rounds, reference_energies
 from matjax.campaign.store import KNOWN, CampaignStopped, Pick, Store, open_store
 from matjax.campaign.trace import Trace, trace_of
 from matjax.config import kind_of
@@ -198,9 +198,8 @@ class _Campaign:
             assert surrogate is not None
             return surrogate.reward(space.decode(lattice, counts))
 
-        history = tuple((r.candidate, float((r.truth or {}).get("utility", "nan"))) for r in records)
         seen = frozenset(record.candidate.key for record in records)
-        return Context(space=space, reward=None if surrogate is None else reward, history=history, seen=seen)
+        return Context(space=space, reward=None if surrogate is None else reward, history=history(records), seen=seen)
 
     def _pick(
         self, surrogate: HeldBack | None, found: Sequence[Candidate], n: int, key: jax.Array, records: Sequence[Record]

@@ -132,6 +132,11 @@ def learnable(records: Iterable[Record]) -> dict[str, Measured]:
     return {record.candidate.key: record.measured for record in records if record.converged}
 
 
+def history(records: Iterable[Record]) -> tuple[tuple[Candidate, float], ...]:
+    """Every candidate with its true utility, NaN where it has none: what a proposer may know."""
+    return tuple((record.candidate, float((record.truth or {}).get("utility", "nan"))) for record in records)
+
+
 def reference_energies(records: Iterable[Record]) -> dict[str, float]:
     """{symbol: lowest energy of an element, eV/atom} of the elements that were measured pure and converged."""
     energies: dict[str, float] = {}

@@ -10,7 +10,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from matjax.campaign.export import write_candidates, write_structures
 from matjax.campaign.held_back import HeldBack, audit_facts, audit_state, eased, feasibility_of, stricter
 from matjax.campaign.pressure import audit_pool, pressure
 from matjax.campaign.problem import Measured
-from matjax.campaign.records import learnable, read_records
+from matjax.campaign.records import Record, history, learnable, read_records
 from matjax.campaign.trace import Trace, open_read_only, read_measured, read_trace
 from matjax.keys import child
 from matjax.thermo import not_considered
@@ -87,9 +87,8 @@ def write_summary(run_dir: Path, config: DiscoverConfig, *, command: str, second
             tell({"kind": "summary", "stage": "value function"})
             guarded = HeldBack(surrogate, feasibility_of(before))
             eased_config = dataclasses.replace(config, proposer=eased(config.proposer, audit.factor))
-            told["value"] = _value(
-                _policy(eased_config, problem, guarded, trace, known, measured, last), problem.space, trace, child(key, "value")
-            )
+            policy = _policy(eased_config, problem, guarded, before, last)
+            told["value"] = _value(policy, problem.space, trace, child(key, "value"))
     told |= {"seconds": seconds + time.perf_counter() - begun, "peak_GiB": _peak_memory()}
     path = run_dir / "discovery.json"
     partial = path.with_name("discovery.json.partial")
@@ -156,13 +155,10 @@ def _best(problem: CrystalProblem, row: dict[str, Any], structures: dict[str, st
     }
 
 
-def _policy(config: DiscoverConfig, problem: CrystalProblem, surrogate, trace: Trace, known, measured, last: int) -> Policy:
-    """The policy of the last round, as the campaign had it."""
-    utility = {row["key"]: row["utility"] for row in trace.rows if row["round"] < last}
-    past = [(m.candidate, float("nan")) for m in known.values()]
-    past += [(measured[k].candidate, float(u)) for k, u in utility.items() if u is not None]
-    reward = lambda lattice, counts: surrogate.reward(problem.space.decode(lattice, counts))
-    context = Context(space=problem.space, reward=reward, history=tuple(past), seen=frozenset(c.key for c, _ in past))
+def _policy(config: DiscoverConfig, problem: CrystalProblem, surrogate: HeldBack, before: Sequence[Record], last: int) -> Policy:
+    """The policy of the last round, as the campaign had it: from what was known, imported and measured before."""
+    reward = lambda structure, counts: surrogate.reward(problem.space.decode(structure, counts))
+    context = Context(space=problem.space, reward=reward, history=history(before), seen=frozenset(r.candidate.key for r in before))
     assert isinstance(config.proposer, ValueGuided)
     return config.proposer.learn(context, child(config.key(), "round", last, "propose"))
 
