@@ -4,7 +4,6 @@ from matjax.campaign.ase_oracle import AseOracle, Emt
 from matjax.campaign.baseline import run_baseline
 from matjax.campaign.command_oracle import Command
 from matjax.campaign.confirm import Confirmation, Listed, confirm
-from matjax.campaign.dynamics import Dynamics
 from matjax.campaign.executor import Executor, Inline, Processes
 from matjax.campaign.export import FORMATS, candidates_csv, export, write_candidates, write_structures, write_trace
 from matjax.campaign.futures import Submitted, Threads
@@ -24,6 +23,7 @@ from matjax.campaign.store import CampaignStopped
 from matjax.campaign.table_oracle import Table
 from matjax.campaign.trace import Trace, read_measured, read_trace, status
 from matjax.campaign.why import why
+from matjax.simulate.dynamics import Dynamics
 
 __all__ = [
     "FAILURES",

@@ -1,76 +1,13 @@
-"""A short molecular dynamics at temperature and pressure: enthalpy and volume of a crystal there, and whether it stays one."""
+"""Molecular dynamics at constant pressure with any ASE calculator; on the device see `simulate.dynamics`, whose settings these are."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from ase import Atoms, units
 from ase.md.nose_hoover_chain import IsotropicMTKNPT
 
-from matjax.config import spec
+from matjax.simulate.dynamics import CHECK, LARGEST_STRETCH, LOST, Averages, Dynamics, blocks
 from matjax.units import PRESSURE
-
-LARGEST_STRETCH = 2.0
-"""Ratio of volumes, either way, at which a run is given up: the crystal has come apart."""
-
-CHECK = 10
-"""Steps between two looks at the crystal."""
-
-
-@spec
-class Dynamics:
-    """Settings of a run at constant pressure and temperature, the shape of the cell kept.
-
-    The cell is that of the measurement: its size limits the wavelengths, so means are those of some dozen atoms. Classical nuclei: below
-    the Debye temperature heat capacities are too large.
-
-    Attributes:
-      temperature: K.
-      pressure: GPa.
-      time_step: fs.
-      n_equilibrate: Steps that are thrown away.
-      n_step: Steps that are averaged.
-      relaxation: Time constant of the thermostat, fs; ten times it is that of the barostat.
-      max_displacement: An atom whose mean position is farther than this from its lattice site, in nearest-neighbour distances, has left
-        it. Thermal motion averages out.
-      seed: Of the velocities.
-
-    Source:
-      Martyna, Tuckerman, Tobias & Klein (1996), Explicit reversible integrators for extended systems dynamics, as ASE has it.
-    """
-
-    temperature: float
-    pressure: float = 0.0
-    time_step: float = 2.0
-    n_equilibrate: int = 500
-    n_step: int = 1500
-    relaxation: float = 100.0
-    max_displacement: float = 0.4
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuses what is no run."""
-        for name in ("temperature", "time_step", "relaxation", "max_displacement"):
-            if isinstance(value := getattr(self, name), float | int) and not value > 0:
-                raise ValueError(f"{name} of the dynamics is {value}; it must be positive")
-        if isinstance(self.n_step, int) and self.n_step < 10 * CHECK:
-            raise ValueError(f"n_step of the dynamics is {self.n_step}; averages need at least {10 * CHECK}")
-
-
-class Averages(NamedTuple):
-    """Means of a run, with standard errors.
-
-    enthalpy: with the kinetic energy of all 3 N degrees of freedom, eV/atom; volume: Å³/atom; temperature: K; displacement: largest
-    distance of an atom's mean position from its site, in nearest-neighbour distances; infinite where the cell came apart.
-    """
-
-    enthalpy: float
-    enthalpy_error: float
-    volume: float
-    volume_error: float
-    temperature: float
-    displacement: float
 
 
 def run(atoms: Atoms, dynamics: Dynamics, nearest: float) -> Averages:
@@ -83,6 +20,9 @@ def run(atoms: Atoms, dynamics: Dynamics, nearest: float) -> Averages:
 
     Raises:
       ArithmeticError: If an energy is not finite.
+
+    Source:
+      Martyna, Tuckerman, Tobias & Klein (1996), Explicit reversible integrators for extended systems dynamics, as ASE has it.
     """
     moving, n = atoms.copy(), len(atoms)
     moving.calc = atoms.calc
@@ -107,7 +47,7 @@ def run(atoms: Atoms, dynamics: Dynamics, nearest: float) -> Averages:
         if not np.isfinite([energy, volume]).all():
             raise ArithmeticError(f"the energy after {i + CHECK} steps of dynamics: not finite")
         if not 1 / LARGEST_STRETCH < volume / start < LARGEST_STRETCH:
-            return Averages(np.nan, np.nan, np.nan, np.nan, np.nan, np.inf)
+            return LOST
         if i >= dynamics.n_equilibrate:
             kinetic, at_rest = float(moving.get_kinetic_energy()), 1.5 * units.kB * dynamics.temperature
             heat = (energy + kinetic + at_rest + pressure * volume) / n
@@ -126,9 +66,3 @@ def _momenta(masses: np.ndarray, bath: float, rng: np.random.Generator) -> np.nd
     momenta -= masses[:, None] * momenta.sum(0) / masses.sum()
     kinetic = (momenta**2 / masses[:, None]).sum() / 2
     return momenta * np.sqrt(1.5 * len(masses) * units.kB * bath / kinetic) if kinetic > 1e-12 else momenta
-
-
-def blocks(values: np.ndarray, n_block: int = 5) -> tuple[float, float]:
-    """Mean of a correlated series [n], and its standard error from the means of consecutive blocks."""
-    means = np.array([part.mean() for part in np.array_split(values, n_block)])
-    return float(values.mean()), float(means.std(ddof=1) / np.sqrt(n_block))

@@ -17,15 +17,22 @@ from matjax.config import spec
 from matjax.data.elements import SYMBOLS
 from matjax.nn.sharing import count
 from matjax.simulate.batch_relax import batch_relax
+from matjax.simulate.dynamics import Dynamics, heated, npt
 from matjax.simulate.elastic_batch import elastic_constants
 from matjax.simulate.evidence import transformed
 from matjax.simulate.frames import dataset, shaken
+from matjax.simulate.network import network
+from matjax.simulate.network_energy import network_energy
 from matjax.training.predictor import GraphPredictor
 from matjax.training.pretrained import NAMED, potential
 from matjax.types import Crystal, Dataset, Result
 
 NEAREST = 0.7
 """Atoms nearer than this (Å) overlap, where no potential was taught; the shortest bond there is, of H2, has 0.74."""
+
+
+PADDING = 32
+"""Most atoms that a stack of crystals of one shape pads the largest with."""
 
 
 @spec
@@ -139,11 +146,28 @@ class Potential:
         limits = {"max_force": recipe.max_force, "max_stress": recipe.max_stress, "n_step": recipe.max_step}
         rests = batch_relax(predictor, crystals, cell="volume", batch_size=min(self.batch_size, len(crystals)), **limits)
         results = [_judged(given, rest, recipe) for given, rest in zip(crystals, rests, strict=True)]
+        if recipe.dynamics is not None:
+            results = self._heated(predictor, results, recipe.dynamics)
         if elastic:
             results = _extended(results, crystals, lambda _, relaxed: self._elastic(predictor, relaxed))
         if frames:
             results = _extended(results, crystals, lambda given, relaxed: self._frames(predictor, given, relaxed))
         return results
+
+    def _heated(self, predictor: GraphPredictor, results: Sequence[Result], settings: Dynamics) -> list[Result]:
+        """The converged results with what molecular dynamics adds; energies above the references of the elements are put right again."""
+        found, known = list(results), network(predictor)
+        rows = [i for i, result in enumerate(found) if result.converged]
+        relaxed = [crystal for i in rows if (crystal := found[i].crystal) is not None]
+        if not rows:
+            return found
+        energy = network_energy(known, max(map(len, relaxed)) + PADDING)
+        size = min(self.batch_size, len(rows))
+        runs = npt(energy, relaxed, float(known.model.cutoff), settings, chunk=size, batch_size=size)
+        for i, crystal, run in zip(rows, relaxed, runs, strict=True):
+            offset = float(known.references[crystal.numbers].mean())
+            found[i] = heated(found[i], run._replace(enthalpy=run.enthalpy + offset), settings)
+        return found
 
     def _elastic(self, predictor: GraphPredictor, relaxed: Sequence[Crystal]) -> list[dict[str, Any]]:
         """Elastic constants of crystals whose rest has been judged: a lattice whose shape is kept may be under shear."""

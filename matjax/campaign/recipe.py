@@ -13,9 +13,10 @@ from ase.filters import UnitCellFilter
 from ase.optimize import FIRE, LBFGS
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from matjax.campaign.dynamics import Dynamics, run
+from matjax.campaign.dynamics import run
 from matjax.config import spec
 from matjax.data.convert import from_ase, to_ase
+from matjax.simulate.dynamics import Dynamics, judged
 from matjax.simulate.evidence import evidence, min_distance, transformed
 from matjax.simulate.frames import dataset, shaken
 from matjax.types import Crystal, Dataset, Result
@@ -127,16 +128,7 @@ def measure_crystal(crystal: Crystal, calculator: Any, recipe: Recipe, *, elasti
 
 def _hot(atoms: Atoms, dynamics: Dynamics) -> tuple[dict[str, float], dict[str, float], str]:
     """Labels and evidence of molecular dynamics, and why the crystal is no longer one; no labels then."""
-    found = run(atoms, dynamics, min_distance(from_ase(atoms)))
-    at = f"at {dynamics.temperature:g} K"
-    if not np.isfinite(found.displacement):
-        return {}, {}, f"physical: the crystal came apart {at}"
-    told = {"hot_enthalpy_error": found.enthalpy_error, "hot_volume_error": found.volume_error, "hot_temperature": found.temperature}
-    told |= {"hot_displacement": found.displacement}
-    if found.displacement > dynamics.max_displacement:
-        limit = f"allowed {dynamics.max_displacement:g}"
-        return {}, told, f"physical: {at} an atom's mean position is {found.displacement:.2f} nearest distances from its site; {limit}"
-    return {"enthalpy_hot": found.enthalpy, "volume_hot": found.volume}, told, ""
+    return judged(run(atoms, dynamics, min_distance(from_ase(atoms))), dynamics)
 
 
 def elastic_constants(atoms: Atoms, recipe: Recipe) -> np.ndarray:

@@ -66,7 +66,7 @@ def mixing(
 ) -> None:
     """Gibbs energies of mixing of two metals in the embedded laboratory, with the common tangents between stable phases.
 
-    Random solutions and ordered compounds are measured in an embedded-atom model system of sixteen metals: for trying things
+    Random solutions and ordered compounds are measured in an embedded-atom model system of seventeen metals: for trying things
     out, not a claim about the real alloy.
 
     Example: `matjax thermo mixing "Cu Ni" --lattice fcc --temperature 300,600,1000 --plot mixing.svg`

@@ -1,4 +1,4 @@
-"""Embedded-atom energy of sixteen metals and their alloys: Zhou, Johnson and Wadley (2004), in JAX.
+"""Embedded-atom energy of seventeen metals and their alloys: Zhou, Johnson and Wadley (2004), and Cr of its form, in JAX.
 
 A pure function of positions, lattice and topology, to be differentiated, vmapped and padded at will. Alloys follow from the
 elements by the paper's mixing rule; nothing was fitted to them. It is a model system, not a material.
@@ -70,7 +70,7 @@ def eam_energy(positions: jax.Array, lattice: jax.Array, topology: Topology) -> 
       Energy in eV relative to free atoms, in the precision of the positions; NaN if an element is not in the table.
 
     Source:
-      Zhou, Johnson & Wadley, Phys. Rev. B 69, 144113 (2004).
+      Zhou, Johnson & Wadley, Phys. Rev. B 69, 144113 (2004); Cr: Lin, Johnson & Zhigilei, Phys. Rev. B 77, 214108 (2008).
     """
     n_atom = positions.shape[0]
     vectors = edge_vectors(positions, lattice, topology)

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from matjax.campaign import AseOracle, Potential, Recipe, check_elements, check_result, failure_class
+from matjax.campaign import AseOracle, Dynamics, Potential, Recipe, check_elements, check_result, failure_class
 from matjax.campaign import potential_oracle as module
 from matjax.simulate import EnsembleCalculator
 from matjax.toml import from_toml, to_toml
@@ -119,3 +119,18 @@ def test_what_cannot_be_is_refused(oracle, crystals, tmp_path) -> None:
     for wrong, told in (({"known": ()}, "known is empty"), ({"batch_size": 0}, "at least 1"), ({"recipe": Recipe(ideal=True)}, "ideal")):
         with pytest.raises(ValueError, match=told):
             dataclasses.replace(oracle, **wrong)
+
+
+@pytest.mark.slow
+def test_molecular_dynamics_agrees_with_that_of_ase_and_a_melt_is_transformed(oracle, crystals) -> None:
+    hot = Dynamics(200.0, n_equilibrate=100, n_step=600)
+    ours = dataclasses.replace(oracle, recipe=dataclasses.replace(TIGHT, gives=(), dynamics=hot)).measure(crystals[:2])
+    recipe = dataclasses.replace(TIGHT, gives=(), dynamics=hot)
+    for mine, theirs in zip(ours, AseOracle(f"{__name__}.calculator", KNOWN, recipe=recipe).measure(crystals[:2]), strict=True):
+        assert mine.converged and theirs.converged
+        for name in ("enthalpy", "volume"):
+            error = np.hypot(mine.evidence[f"hot_{name}_error"], theirs.evidence[f"hot_{name}_error"])
+            assert abs(mine.labels[f"{name}_hot"] - theirs.labels[f"{name}_hot"]) < 5 * error, name
+    melt = dataclasses.replace(TIGHT, gives=(), dynamics=dataclasses.replace(hot, temperature=20_000.0))
+    (lost,) = dataclasses.replace(oracle, recipe=melt).measure(crystals[:1])
+    assert lost.status == "transformed" and "20000 K" in lost.error

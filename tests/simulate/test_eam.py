@@ -16,7 +16,7 @@ from matjax.simulate import cutoffs, eam_energy, edge_vectors
 from matjax.simulate import topology as neighbours_of
 from matjax.simulate.eam import parameters
 
-METALS = ("Cu", "Ni", "Al", "Fe", "W", "Ti", "Zr", "Pt")
+METALS = ("Cu", "Ni", "Al", "Fe", "W", "Ti", "Zr", "Pt", "Cr")
 
 
 def naive(symbol: str):
@@ -142,6 +142,7 @@ FACTS = {
     "Al": ("fcc", 4.05, -3.58),
     "Fe": ("bcc", 2.866, -4.29),
     "W": ("bcc", 3.165, -8.76),
+    "Cr": ("bcc", 2.88, -4.10),
 }
 
 

@@ -87,8 +87,8 @@ def test_thompson_of_one_member_is_greedy():
 
 
 def test_a_batch_holds_its_shares():
-    assert reasons(Thompson().pick(SAMPLES, 10, jax.random.key(0))) == ["thompson"] * 8 + ["upper bound", "audit"]
-    small = [reasons(Thompson().pick(SAMPLES, 4, jax.random.key(seed))) for seed in range(200)]
+    assert reasons(Thompson(0.8, 0.1, 0.1).pick(SAMPLES, 10, jax.random.key(0))) == ["thompson"] * 8 + ["upper bound", "audit"]
+    small = [reasons(Thompson(0.8, 0.1, 0.1).pick(SAMPLES, 4, jax.random.key(seed))) for seed in range(200)]
     assert all(3 <= why.count("thompson") <= 4 for why in small)
     for word, share in (("thompson", 3.2), ("upper bound", 0.4), ("audit", 0.4)):
         assert np.mean([why.count(word) for why in small]) == pytest.approx(share, abs=0.1)

@@ -15,12 +15,12 @@ import numpy as np
 
 from matjax.simulate import Laboratory
 from matjax.simulate.cells import cells, element_volumes, solution
-from matjax.simulate.laboratory import ELEMENTS
 from matjax.simulate.prototypes import LATTICES
 from matjax.types import Crystal
 from matjax.units import BOLTZMANN
 from matjax.value import Alloys, Reward
 
+ELEMENTS = ("Cu", "Ag", "Au", "Ni", "Pd", "Pt", "Al", "Pb", "Fe", "Mo", "Ta", "W", "Mg", "Co", "Ti", "Zr")
 TABLE = Path(__file__).with_name("interactions.csv")
 RATIOS = ((1, 3), (1, 1), (3, 1))
 MIN_CELL = 2

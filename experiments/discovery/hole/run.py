@@ -34,6 +34,8 @@ from matjax.value import Pessimism
 HERE = Path(__file__).resolve().parent
 UNIT = 0.1
 """eV/atom per unit of utility."""
+N_TERNARY_RICH = 4
+"""Alloys per triple in the last part, which was added after the others had been seen."""
 QUICK = ("seeds=2", "thermo.seeds=1", "n_pool=1000")
 SMALL = ('elements=["Cu","Ni","Al","Fe","Pd","Ti"]', "n_pool=300", "n_top=10", "n_smooth=2", "ensemble={n_member=3, n_step=100, width=16}")
 SMOKE = ("seeds=2", "thermo.seeds=0", *SMALL)
@@ -157,12 +159,12 @@ def _ground(elements: tuple[str, ...], thermo: Thermo):
     return problem, measured_landscape(problem)
 
 
-def thermo_row(settings: Settings, seed: int) -> Row:
+def thermo_row(settings: Settings, n_binary: int, n_ternary: int, seed: int) -> Row:
     """One seed with thermo's definition: stability of the alloy with this energy, against every mixture of other phases."""
     elements, thermo, key = settings.elements, settings.thermo, child(jax.random.key(seed), "thermo")
     problem, ground = _ground(elements, thermo)
     rng = generator(child(key, "alloys"))
-    model = model_of(settings, elements, settings.n_binary, 1, rng, key)
+    model = model_of(settings, elements, n_binary, n_ternary, rng, key)
     counts, pure = many_elements(settings.n_pool, len(elements), 5, rng), pure_energies(elements)
     pool = labelled(elements, counts, rng.uniform(settings.low, settings.high, len(counts)), rng)
     scales = np.linspace(1 - settings.near, 1 + settings.near, settings.n_smooth)
@@ -219,7 +221,8 @@ def measure(settings: Settings, trials: Trials) -> Row:
     kinds = {
         "lattice": (settings.seeds, lambda seed: lattice_row(settings, settings.n_binary, seed)),
         "dense": (settings.seeds, lambda seed: lattice_row(settings, settings.n_binary_dense, seed)),
-        "thermo": (settings.thermo.seeds, lambda seed: thermo_row(settings, seed)),
+        "thermo": (settings.thermo.seeds, lambda seed: thermo_row(settings, settings.n_binary, 1, seed)),
+        "thermo rich": (settings.thermo.seeds, lambda seed: thermo_row(settings, settings.n_binary_dense, N_TERNARY_RICH, seed)),
     }
     for kind, (seeds, make) in kinds.items():
         found = [trials.row(f"{kind} {seed}", lambda make=make, seed=seed: make(seed)) for seed in range(seeds)]

@@ -15,13 +15,13 @@ from sklearn.neural_network import MLPRegressor
 
 from matjax.simulate import Laboratory
 from matjax.simulate.cells import cells, element_volumes, solution
-from matjax.simulate.laboratory import ELEMENTS
 from matjax.simulate.prototypes import LATTICES
 from matjax.types import Candidate
 from matjax.units import BOLTZMANN
 from matjax.value import Alloys, Reward
 
 WEIGHTS = Path(__file__).with_name("ensemble.npz")
+ELEMENTS = ("Cu", "Ag", "Au", "Ni", "Pd", "Pt", "Al", "Pb", "Fe", "Mo", "Ta", "W", "Mg", "Co", "Ti", "Zr")
 N_MEMBER, N_RANDOM, N_HELD, HIDDEN = 4, 800, 150, (64, 64)
 BETA = 0.02
 """eV/atom: how pessimistic the reward is about what the members disagree on (an entropic certainty equivalent)."""
