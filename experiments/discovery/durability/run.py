@@ -24,6 +24,7 @@ import numpy as np
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 from _campaign import ELEMENTS, campaign  # noqa: E402
+from _rounds import rounds  # noqa: E402
 
 from matjax.campaign import CampaignStopped, read_measured, read_trace  # noqa: E402
 from matjax.campaign.codec import encode  # noqa: E402
@@ -63,25 +64,25 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 def kills(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """Campaigns that are killed at random moments of their run, each compared with the one that never was."""
+    """Campaigns that are killed at random moments of their run until there were kills enough, each compared with one that never was."""
     begun = time.perf_counter()
     assert ended(child(folder / "whole", config)) == 0, (folder / "whole" / "error").read_text()
     seconds, whole = time.perf_counter() - begun, contents(folder / "whole")
     draw, found = (
         np.random.default_rng(config["seed"]),
-        {"kills": 0, "ended_before": 0, "lost": 0, "duplicated": 0, "differ": 0, "asked_again": 0},
+        {"kills": 0, "campaigns": 0, "ended_before": 0, "lost": 0, "duplicated": 0, "differ": 0, "asked_again": 0},
     )
-    for i in range(config["n_campaign"]):
-        place, n_killed, most = folder / f"killed{i}", 0, 0
-        while n_killed < config["n_kill"] and most < 3 * config["n_kill"]:
-            process, most = child(place, config), most + 1
+    while found["kills"] < config["n_kills"]:
+        place, n_killed = folder / f"killed{(i := found['campaigns'])}", 0
+        while n_killed < config["n_kill"]:
+            process = child(place, config)
             time.sleep(draw.uniform(0.0, seconds))
             os.kill(process, signal.SIGKILL)
-            killed = ended(process) == -signal.SIGKILL
-            n_killed += killed
-            if not killed:
+            if ended(process) != -signal.SIGKILL:
+                found["ended_before"] += 1
                 break
-        found["ended_before"] += n_killed < config["n_kill"]
+            n_killed += 1
+        found["campaigns"] += 1
         found["kills"] += n_killed
         code = ended(child(place, config))
         assert code == 0, (place / "error").read_text()
@@ -92,7 +93,7 @@ def kills(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
         found["differ"] += now != whole
         found["asked_again"] += len((place / "asked.log").read_text().split()) - len((folder / "whole" / "asked.log").read_text().split())
         print(f"campaign {i + 1}: {n_killed} kills, {'differs' if now != whole else 'same'}", file=sys.stderr)
-    return found | {"campaigns": config["n_campaign"], "labels": len(whole["result"]), "seconds_whole": seconds}
+    return found | {"labels": len(whole["result"]), "seconds_whole": seconds}
 
 
 def full_disk(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
@@ -159,29 +160,32 @@ def scale(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+PARTS = (kills, full_disk, faults, scale, rounds)
+
+
 def main() -> None:
     """Runs every part that has no row yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     parser.add_argument("--budget", type=float, default=20.0, metavar="MINUTES", help="start no further part after this")
-    parser.add_argument("--quick", action="store_true", help="4 campaigns, a tenth of the candidates; result.json stays as it is")
-    parser.add_argument("--smoke", action="store_true", help="one campaign, two kills, a hundredth of the candidates")
+    parser.add_argument("--quick", action="store_true", help="8 kills, a tenth of the candidates; result.json stays as it is")
+    parser.add_argument("--smoke", action="store_true", help="one kill, a hundredth of the candidates")
     options = parser.parse_args()
     config, begun = tomllib.loads((HERE / "config.toml").read_text()), time.monotonic()
     small = options.smoke or options.quick
     if small:
-        config |= {"n_campaign": 1, "n_kill": 2} if options.smoke else {"n_campaign": 4}
+        config |= {"n_kills": 1, "n_kill": 2} if options.smoke else {"n_kills": 8}
         config |= {"n_candidate": 1000, "n_label": [100, 400]} if options.smoke else {"n_candidate": 10000, "n_label": [250, 500, 1000]}
     path = HERE / "result.json"
     rows: dict[str, Any] = json.loads(path.read_text())["rows"] if path.exists() and not small else {}
     with tempfile.TemporaryDirectory() as folder:
-        for part in (kills, full_disk, faults, scale):  # processes are forked before this one has started anything of JAX's
+        for part in PARTS:  # processes are forked before this one has started anything of JAX's
             if part.__name__ in rows or (time.monotonic() - begun) / 60 > options.budget:
                 continue
             if part is full_disk and not (Path(folder) / "whole").exists():
                 assert ended(child(Path(folder) / "whole", config)) == 0
             rows[part.__name__] = part(Path(folder), config)
-            missing = [p.__name__ for p in (kills, full_disk, faults, scale) if p.__name__ not in rows]
+            missing = [p.__name__ for p in PARTS if p.__name__ not in rows]
             if not small:
                 path.write_text(json.dumps({"config": config, "rows": rows, "missing": missing}, indent=1) + "\n")
     if options.smoke:
