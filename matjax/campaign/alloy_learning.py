@@ -12,10 +12,10 @@ import jax
 import numpy as np
 
 from matjax.campaign.alloy_cells import AlloyCells
-from matjax.campaign.alloy_surrogate import AlloySurrogate, Beliefs, Curves, curves, relax_from
+from matjax.campaign.alloy_surrogate import AlloyBeliefs, AlloySurrogate, Curves, curves, relax_from
 from matjax.campaign.arrays import replace_arrays
 from matjax.campaign.problem import Measured
-from matjax.campaign.rounds import claim, doubt_of, draws, errors_so_far, remembered, train
+from matjax.campaign.rounds import claim, doubt_of, draws, errors_so_far, facts_of, remembered, train
 from matjax.campaign.surrogate import Doubt, Network
 from matjax.keys import child
 from matjax.simulate.cells import solution
@@ -70,13 +70,7 @@ def learn(problem: AlloyProblem, measured: Mapping[str, Measured], round: int, r
     table = table.join(support)
     beliefs = _believe(problem, measured, table, solid, network, cells["support"], ground, doubt, child(key, "draws"))
     left = solid.energy - (network.enthalpy + beliefs.correction.at(solid.lattice, solid.x)).mean(0)
-    facts = {
-        "spread_factor": doubt.factor,
-        "spread_floor": doubt.floor,
-        "n_calibration": int(cells["errors"].shape[1]),
-        "mae_cells": float(np.abs(left).mean()),
-        "n_frames": int(sum(len(r.frames.ids) for m in measured.values() for r in m.results if r.frames is not None)),
-    }
+    facts = facts_of(doubt, cells["errors"], left, measured)
     return AlloySurrogate(problem, network, beliefs, facts, folder / "predictions.npz")
 
 
@@ -114,8 +108,8 @@ def _believe(
     ground: Landscape,
     doubt: Doubt,
     key: jax.Array,
-) -> Beliefs:
-    """What the members make of the measurements; the table ends with the support, of which they said `support`; see `Beliefs`."""
+) -> AlloyBeliefs:
+    """What the members make of the measurements; the table ends with the support, of which they said `support`; see `AlloyBeliefs`."""
     correction = _correction(problem, solid, network.enthalpy)
     n_member, first = len(support), len(table) - support.shape[1]
     enthalpy = np.tile(table.energy, (n_member, 1))
@@ -124,7 +118,7 @@ def _believe(
     log = lambda values, least: np.log(np.maximum(values, least))
     modulus = lambda values, least: curves(solid.lattice, solid.x, log(values, least), problem.surfaces.log_modulus)
     score = Mahalanobis().fit(network.features[::2])
-    return Beliefs(
+    return AlloyBeliefs(
         correction=correction,
         ground=ground,
         landscape=problem.landscape(table, enthalpy),

@@ -15,12 +15,11 @@ import jax
 import numpy as np
 
 from matjax.campaign.alloy_cells import compositions
-from matjax.campaign.surrogate import RAW, CrystalSurrogate, Doubt
+from matjax.campaign.surrogate import RAW, Beliefs, CrystalSurrogate
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, RedlichKister, Stability, describe, fit_surface, stabilities
 from matjax.thermo.alloy.solution import basis
 from matjax.types import Candidate, Crystal
-from matjax.uncertainty.novelty import NoveltyScore
 from matjax.value import density
 from matjax.value.relaxed import Ensemble, Relaxed, relaxed_energies
 
@@ -75,35 +74,23 @@ def curves(lattice: np.ndarray, x: np.ndarray, y: np.ndarray, prior: RedlichKist
     return Curves(np.stack([np.asarray(f.mean) for f in fits]), np.stack([np.asarray(f.covariance) for f in fits]))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Beliefs:
-    """What the members make of the measurements.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class AlloyBeliefs(Beliefs):
+    """See `Beliefs`; `ground` is made of all measured cells.
 
     Attributes:
       correction: What is added to the members' enthalpies, by lattice.
-      ground: The oracle's landscape over all measured cells, one member: first guesses of volume and stiffness.
       landscape: Each member's.
       log_bulk: Logarithm of the bulk modulus, eV/Å³.
       log_shear: Of the shear modulus.
       born: Smallest eigenvalue of the elastic constants, eV/Å³.
-      draws: Where each member stands in what is left open of the three moduli and of the enthalpy, in standard deviations [4, n_member].
-      novelty: Distance in the latent space.
-      limit: (99th percentile, scale) of the distance of measured cells it was not fitted on.
-      doubt: What the members' spread is widened to.
-      compounds: Names, in the order of the landscape.
     """
 
     correction: Curves
-    ground: Landscape
     landscape: Landscape
     log_bulk: Curves
     log_shear: Curves
     born: Curves
-    draws: np.ndarray
-    novelty: NoveltyScore
-    limit: tuple[float, float]
-    doubt: Doubt
-    compounds: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -111,7 +98,7 @@ class AlloySurrogate(CrystalSurrogate):
     """One round's model of the alloys; see `CrystalSurrogate`."""
 
     problem: AlloyProblem
-    beliefs: Beliefs
+    beliefs: AlloyBeliefs
 
     def competitors(self, candidate: Candidate, member: int = 0) -> list[dict[str, Any]]:
         """What a member thinks the candidate would fall apart into."""

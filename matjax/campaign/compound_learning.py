@@ -14,7 +14,7 @@ from matjax.campaign.alloy_cells import AlloyCells
 from matjax.campaign.arrays import replace_arrays
 from matjax.campaign.compound_surrogate import CompoundBeliefs, CompoundSurrogate, Correction, Modulus, columns_of, say
 from matjax.campaign.problem import Measured
-from matjax.campaign.rounds import claim, doubt_of, draws, errors_so_far, remembered, train
+from matjax.campaign.rounds import claim, doubt_of, draws, errors_so_far, facts_of, remembered, train
 from matjax.campaign.surrogate import Network
 from matjax.keys import child
 from matjax.simulate.prototypes import LATTICES
@@ -77,13 +77,7 @@ def learn(problem: CompoundProblem, measured: Mapping[str, Measured], round: int
         doubt=doubt,
         compounds=tuple(problem.compounds({k: m for k, m in measured.items() if k in known})),
     )
-    facts = {
-        "spread_factor": doubt.factor,
-        "spread_floor": doubt.floor,
-        "n_calibration": int(cells["errors"].shape[1]),
-        "mae_cells": float(np.abs(left).mean()),
-        "n_frames": int(sum(len(r.frames.ids) for m in measured.values() for r in m.results if r.frames is not None)),
-    }
+    facts = facts_of(doubt, cells["errors"], left, measured)
     network = Network(predictor, cells["enthalpy"], cells["features"])
     return CompoundSurrogate(problem, network, beliefs, facts, folder / "predictions.npz")
 

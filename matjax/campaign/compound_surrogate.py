@@ -16,11 +16,10 @@ import numpy as np
 from sklearn.linear_model import BayesianRidge, Ridge
 
 from matjax.campaign.alloy_cells import compositions
-from matjax.campaign.surrogate import RAW, CrystalSurrogate, Doubt
+from matjax.campaign.surrogate import RAW, Beliefs, CrystalSurrogate
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, Stability, describe, evaluate
 from matjax.types import Candidate, Crystal
-from matjax.uncertainty.novelty import NoveltyScore
 from matjax.value import density
 from matjax.value.relaxed import Ensemble, Relaxed, relaxed_energies
 
@@ -96,33 +95,21 @@ class Modulus:
         return mean + where[:, None] * std
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class CompoundBeliefs:
-    """What the members make of the measurements.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class CompoundBeliefs(Beliefs):
+    """See `Beliefs`; `ground` is that of the known set.
 
     Attributes:
       correction: What is added to the members' enthalpies.
-      ground: The oracle's landscape over the known set, one member.
       log_bulk: Logarithm of the bulk modulus, eV/Å³.
       log_shear: Of the shear modulus.
       born: Smallest eigenvalue of the elastic constants over the bulk modulus.
-      draws: Where each member stands in what is left open of the three moduli and of the enthalpy, in standard deviations [4, n_member].
-      novelty: Distance in the latent space.
-      limit: (99th percentile, scale) of the distance of measured cells it was not fitted on.
-      doubt: What the members' spread is widened to.
-      compounds: Names, in the order of the landscape.
     """
 
     correction: Correction
-    ground: Landscape
     log_bulk: Modulus
     log_shear: Modulus
     born: Modulus
-    draws: np.ndarray
-    novelty: NoveltyScore
-    limit: tuple[float, float]
-    doubt: Doubt
-    compounds: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

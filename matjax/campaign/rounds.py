@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,6 +119,17 @@ def doubt_of(problem: CrystalProblem, errors: np.ndarray, spreads: np.ndarray) -
         return Doubt(problem.pessimism.spread or 1.0, float(problem.surfaces.enthalpy.noise))
     floor = np.sqrt(np.mean(errors[spreads <= np.median(spreads)] ** 2))
     return Doubt(float(problem.pessimism.spread_factor(errors / np.hypot(spreads, floor))), float(floor))
+
+
+def facts_of(doubt: Doubt, errors: np.ndarray, left: np.ndarray, measured: Mapping[str, Measured]) -> dict[str, float | int]:
+    """What a round's record shows of its model: calibration, errors that are left on known cells [n] (eV/atom), size of the data."""
+    return {
+        "spread_factor": doubt.factor,
+        "spread_floor": doubt.floor,
+        "n_calibration": int(errors.shape[1]),
+        "mae_cells": float(np.abs(left).mean()),
+        "n_frames": int(sum(len(r.frames.ids) for m in measured.values() for r in m.results if r.frames is not None)),
+    }
 
 
 def draws(n_member: int, key: jax.Array, n: int = 4) -> np.ndarray:

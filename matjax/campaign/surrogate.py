@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from matjax.campaign.arrays import replace_arrays
+from matjax.thermo import Landscape
 from matjax.types import Candidate
+from matjax.uncertainty.novelty import NoveltyScore
 from matjax.value import Properties
 from matjax.value.relaxed import Ensemble
 
@@ -57,6 +59,28 @@ class Doubt:
         return mean + self.factor * np.hypot(spread, self.floor) * direction
 
 
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Beliefs:
+    """What the members make of the measurements, whatever the crystals.
+
+    Attributes:
+      ground: The oracle's own landscape, of one member: first guesses of volume and stiffness, and what candidates are weighed against
+        where only they are in doubt.
+      draws: Where each member stands in what is left open of the three moduli and of the enthalpy, in standard deviations [4, n_member].
+      novelty: Distance in the latent space.
+      limit: (99th percentile, scale) of the distance of measured cells it was not fitted on.
+      doubt: What the members' spread is widened to.
+      compounds: Names, in the order of the landscape.
+    """
+
+    ground: Landscape
+    draws: np.ndarray
+    novelty: NoveltyScore
+    limit: tuple[float, float]
+    doubt: Doubt
+    compounds: tuple[str, ...]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class CrystalSurrogate(ABC):
     """One round's model of candidates that are crystals.
@@ -64,14 +88,14 @@ class CrystalSurrogate(ABC):
     Attributes:
       problem: What is sought.
       network: The ensemble.
-      beliefs: What it makes of the measurements; has `doubt`, `draws` [4, n_member], `limit` and the names of `compounds`.
+      beliefs: What it makes of the measurements.
       facts: Plain values for the round's record.
       memory: File that predictions are kept in, so that a resumed round and the report ask for none of them again; None for no file.
     """
 
     problem: CrystalProblem
     network: Network
-    beliefs: Any
+    beliefs: Beliefs
     facts: Mapping[str, Any]
     memory: Path | None = None
     _seen: dict[str, dict[str, np.ndarray]] = dataclasses.field(default_factory=dict, repr=False)
