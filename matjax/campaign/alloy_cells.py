@@ -21,6 +21,10 @@ SOFT = 0.1
 """A cell whose smallest elastic eigenvalue is less than this share of its bulk modulus has no Debye temperature to speak of."""
 
 
+NOMINAL = 1.0
+"""Bulk modulus of some metal, eV/Å³."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class AlloyCells:
     """Cells of solutions and compounds with what an oracle measured.
@@ -97,6 +101,11 @@ class AlloyCells:
         soft = np.isfinite(self.born) & ~(self.born > SOFT * self.bulk)
         mixed = lambda modulus: np.where(soft, np.exp(self.x @ np.log(modulus[lowest])), modulus)
         return dataclasses.replace(self, bulk=mixed(self.bulk), shear=mixed(self.shear))
+
+    def with_nominal_moduli(self) -> AlloyCells:
+        """Cells whose moduli are those of some metal: without vibrations they set the size of relaxation steps and nothing else."""
+        same = lambda value: np.full(len(self), value)
+        return dataclasses.replace(self, bulk=same(NOMINAL), shear=same(NOMINAL / 2), born=same(NOMINAL / 2))
 
     def points(self, enthalpy: np.ndarray) -> Points:
         """For a landscape, with these enthalpies [n_member, n] in place of the measured ones."""

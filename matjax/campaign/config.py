@@ -15,6 +15,7 @@ from matjax.campaign.crystal_problem import KnownSet
 from matjax.campaign.gpaw_oracle import Gpaw
 from matjax.campaign.lammps_oracle import Lammps
 from matjax.campaign.limits import Limits
+from matjax.campaign.oracle import gives
 from matjax.campaign.potential_oracle import Potential
 from matjax.config import spec
 from matjax.simulate.laboratory import Laboratory
@@ -22,6 +23,7 @@ from matjax.thermo import Search, Terms
 from matjax.training.learner import GraphLearner
 from matjax.value import (
     Alloys,
+    BoTorch,
     Brake,
     Compounds,
     DensityGoal,
@@ -99,7 +101,7 @@ class DiscoverConfig:
     learner: GraphLearner = GraphLearner(n_epoch=10, batch_size=12)
     n_epoch_more: int = 3
     pessimism: Pessimism = Pessimism()
-    proposer: ValueGuided | Genetic | GaussianProcess | Random = ValueGuided(ValueLearner(n_iteration=5))
+    proposer: ValueGuided | Genetic | GaussianProcess | BoTorch | Random = ValueGuided(ValueLearner(n_iteration=5))
     acquisition: Thompson | UpperBound | ExpectedImprovement | Greedy | LargestCluster = Thompson()
     brake: Brake = Brake()
     limits: Limits = Limits()
@@ -116,6 +118,7 @@ class DiscoverConfig:
             n_epoch_more=self.n_epoch_more,
             known_set=self.known,
             n_decoration=self.n_decoration,
+            has_moduli="elastic" in gives(self.oracle),
         )
         return AlloyProblem(self.space, **shared) if isinstance(self.space, Alloys) else CompoundProblem(self.space, **shared)
 
@@ -127,11 +130,16 @@ class DiscoverConfig:
         """Refuses settings that contradict each other, before anything is computed.
 
         Raises:
-          ValueError: If the oracle lacks elements, or nothing in the space can satisfy the goals.
+          ValueError: If the oracle lacks elements or gives no frames, the proposer lacks its package, or nothing in the space can
+            satisfy the goals.
         """
+        if isinstance(self.proposer, BoTorch):
+            self.proposer.check()
         missing = sorted(set(self.space.available) - set(self.oracle.elements))
         if missing:
             raise ValueError(f"the oracle {self.oracle.name} has no {', '.join(missing)}; it knows {' '.join(self.oracle.elements)}")
+        if "frames" not in gives(self.oracle):
+            raise ValueError(f"the oracle {self.oracle.name} keeps no frames, from which the networks learn; recipe.gives must have them")
         if self.space.max_elements > Search().n_active:
             raise ValueError(
                 f"space.max_elements is {self.space.max_elements}; stability is searched among at most {Search().n_active} elements"

@@ -15,7 +15,7 @@ import numpy as np
 from matjax.campaign.alloy_cells import AlloyCells, alloy_cells
 from matjax.campaign.problem import Measured
 from matjax.campaign.surrogate import CrystalSurrogate
-from matjax.config import spec
+from matjax.config import kind_of, spec
 from matjax.simulate.cells import compound_candidates, name_of, solution
 from matjax.simulate.prototypes import COMPOUNDS, LATTICES
 from matjax.thermo import Landscape, Stability, Surfaces, Terms, describe, gibbs_elements, landscape
@@ -28,6 +28,9 @@ from matjax.value.space import Space
 
 GPA = PRESSURE["GPa"]
 """eV/Å³ per GPa."""
+
+MODULI = {"bulk_modulus", "shear_modulus", "pugh_ratio", "born"}
+"""Properties that need elastic constants."""
 
 WORST_PUGH = 10.0
 """Pugh ratios are cut here: the shear modulus of an unstable lattice may be next to nothing."""
@@ -79,6 +82,8 @@ class CrystalProblem(ABC):
       known_set: What is measured first.
       n_decoration: Cells of a candidate with random occupation that the oracle measures.
       n_imagined: Of these, cells that the networks look at inside the reward.
+      has_moduli: Whether the oracle measures elastic constants. Without them there is no Debye temperature, so `terms` must leave
+        vibrations out, and no goal may ask for what follows from moduli.
     """
 
     space: Space
@@ -92,6 +97,21 @@ class CrystalProblem(ABC):
     known_set: KnownSet = KnownSet()
     n_decoration: int = 2
     n_imagined: int = 1
+    has_moduli: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuses what elastic constants would be needed for.
+
+        Raises:
+          ValueError: If vibrations or a goal ask for moduli that nobody measures.
+        """
+        if self.has_moduli:
+            return
+        wanting = [kind_of(type(goal)) for goal in self.utility.goals if MODULI & set(goal.needs)]
+        if wanting:
+            raise ValueError(f"the oracle gives no elastic constants, which the goal {', '.join(wanting)} needs; leave the goal out")
+        if self.terms.vibrational:
+            raise ValueError("the oracle gives no elastic constants, so vibrations are unknown; set terms.vibrational = false")
 
     @property
     @abstractmethod
@@ -135,7 +155,8 @@ class CrystalProblem(ABC):
 
     def table(self, measured: Mapping[str, Measured]) -> AlloyCells:
         """Measured candidates as arrays."""
-        return alloy_cells(self.elements, measured, {key: self.cells(m.candidate) for key, m in measured.items()})
+        cells = alloy_cells(self.elements, measured, {key: self.cells(m.candidate) for key, m in measured.items()})
+        return cells if self.has_moduli else cells.with_nominal_moduli()
 
     def ground(self, known: Mapping[str, Measured]) -> Landscape:
         """The oracle's own landscape over the known set, of one member."""
@@ -195,7 +216,9 @@ class CrystalProblem(ABC):
         }
 
     def moduli(self, bulk: np.ndarray, shear: np.ndarray, born: np.ndarray) -> dict[str, np.ndarray]:
-        """Properties of moduli (eV/Å³) in the units of the utility."""
+        """Properties of moduli (eV/Å³) in the units of the utility; none where nobody measures moduli."""
+        if not self.has_moduli:
+            return {}
         return {
             "bulk_modulus": bulk / GPA,
             "shear_modulus": shear / GPA,

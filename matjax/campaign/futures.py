@@ -20,10 +20,10 @@ from matjax.types import Result
 
 
 class Submits(Protocol):
-    """What a pool must have; every `concurrent.futures.Executor` has it, and so has a Dask client."""
+    """What a pool must have: every `concurrent.futures.Executor` has it (Parsl's and executorlib's are such), and so has a Dask client."""
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Any:
-        """A future with `add_done_callback`, `result` and `cancel`."""
+        """A future with `add_done_callback`, `result` and `cancel`, which may raise NotImplementedError."""
         ...
 
 
@@ -56,7 +56,7 @@ class Threads:
 
 @spec
 class Submitted:
-    """Somebody's pool, which is not shut down: Dask's `client` or `client.get_executor()`, Parsl's or executorlib's executor.
+    """Somebody's pool, which is not shut down: Dask's `client` or `client.get_executor()`, Parsl's `ParslPoolExecutor`, executorlib's.
 
     A worker that dies and a pool that is broken are failures of the machine: the candidate is submitted again, as often as
     that class allows, to a new pool where `make` is given.
@@ -110,7 +110,7 @@ class FuturesPool:
                 yield from self._overdue(busy)
         finally:
             for future in busy:
-                future.cancel()
+                withdraw(future)
 
     def _submit(self, oracle: Oracle, task: Task) -> Any:
         """The future of a task; of a pool that takes none, a future that says so."""
@@ -129,10 +129,16 @@ class FuturesPool:
         """The tasks whose time is over, which leave `busy`."""
         for future, (task, begun) in list(busy.items()):
             if time.monotonic() - begun > self.time_limit:
-                future.cancel()
+                withdraw(future)
                 del busy[future]
                 late = failed("transient", f"no answer within {self.time_limit:g} s of its submission", self.time_limit)
                 yield task, [late] * len(task.crystals)
+
+
+def withdraw(future: Any) -> None:
+    """Asks the pool not to run a task; one that knows no way (Parsl) runs it unheard."""
+    with contextlib.suppress(NotImplementedError):
+        future.cancel()
 
 
 def collect(future: Any, n: int) -> list[Result]:

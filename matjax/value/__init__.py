@@ -3,6 +3,7 @@
 from matjax.value.acquisition import Acquisition, ExpectedImprovement, Greedy, LargestCluster, Picks, RandomPick, Thompson, UpperBound
 from matjax.value.alloys import Alloys
 from matjax.value.audit import BestOfN, Exactness, PlantedHole, best_of_n, exactness, planted_hole
+from matjax.value.botorch_peer import BoTorch
 from matjax.value.brake import AuditState, Brake
 from matjax.value.compounds import Compounds
 from matjax.value.feasibility import Feasibility, FittedFeasibility
@@ -28,6 +29,7 @@ __all__ = [
     "Alloys",
     "AuditState",
     "BestOfN",
+    "BoTorch",
     "Brake",
     "Certainty",
     "Compounds",

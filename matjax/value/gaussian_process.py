@@ -60,15 +60,10 @@ class GaussianProcess:
 
     def propose(self, n: int, context: Context, key: jax.Array) -> list[Candidate]:
         """Distinct unseen candidates [n], in the order in which they would be measured."""
-        known = [(c, u) for c, u in context.history if math.isfinite(u) and is_inside(c, context.space)]
-        found: list[Candidate] = []
-        if len(known) >= self.fewest:
-            half = max(self.n_pool // 2, n)
-            pool = Genetic().propose(half, dataclasses.replace(context, reward=None), child(key, "children"))
-            pool += Random().propose(half, _without(context, pool), child(key, "uniform"))
-            if pool:
-                belief = posterior([c for c, _ in known], np.array([u for _, u in known]), pool, context.space)
-                found = [pool[i] for i in self.pick(belief, max(u for _, u in known), min(n, len(pool)))]
+        known, found = known_inside(context), list[Candidate]()
+        if len(known) >= self.fewest and (pool := choices(self.n_pool, n, context, key)):
+            belief = posterior([c for c, _ in known], np.array([u for _, u in known]), pool, context.space)
+            found = [pool[i] for i in self.pick(belief, max(u for _, u in known), min(n, len(pool)))]
         return found + Random().propose(n - len(found), _without(context, found), child(key, "fill")) if len(found) < n else found
 
     def pick(self, belief: Belief, best: float, n: int) -> list[int]:
@@ -135,6 +130,25 @@ def features(candidates: list[Candidate], space: Space) -> np.ndarray:
     if space.tree.n_orbit == 1 or not candidates:
         return found
     return np.concatenate([found, space.encode(candidates)[1] / space.tree.n_grid], 1)
+
+
+def known_inside(context: Context) -> list[tuple[Candidate, float]]:
+    """What was measured, did not fail, and has coordinates in the space, with its utility."""
+    return [(c, u) for c, u in context.history if math.isfinite(u) and is_inside(c, context.space)]
+
+
+def choices(n_pool: int, n: int, context: Context, key: jax.Array) -> list[Candidate]:
+    """Distinct unseen candidates to choose from: half children of the measured, half uniform draws; fewer where no more are left.
+
+    Args:
+      n_pool: How many.
+      n: Size of the batch; each half has at least as many.
+      context: The space, and what was measured and seen.
+      key: Of the draws.
+    """
+    half = max(n_pool // 2, n)
+    pool = Genetic().propose(half, dataclasses.replace(context, reward=None), child(key, "children"))
+    return pool + Random().propose(half, _without(context, pool), child(key, "uniform"))
 
 
 def is_inside(candidate: Candidate, space: Space) -> bool:

@@ -62,6 +62,20 @@ def test_without_the_package_the_oracle_says_how_to_get_it(name: str) -> None:
     assert failure_class(result) == "programming"
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("name", ["chgnet", "sevenn"])
+def test_a_universal_potential_by_name_knows_nial(name: str) -> None:
+    """B2 NiAl: -0.65 eV/atom by density-functional theory; their weights come with the packages."""
+    pytest.importorskip(name, reason=f"needs {name}: pip install {name}", exc_type=ImportError)
+    oracle = from_toml(f'kind = "ase"\ncalculator = "{name}"\nknown = ["Al", "Ni"]\nrecipe = {{gives = []}}', AseOracle | Emt)
+    crystals = [from_ase(bulk("Ni", a=3.52)), from_ase(bulk("Al", a=4.05)), from_ase(bulk("NiAl", "cesiumchloride", a=2.88))]
+    results = oracle.measure(crystals)
+    assert [result.error for result in results] == [""] * 3 and oracle.version.startswith(name)
+    ni, al, nial = (result.labels["energy_per_atom"] for result in results)
+    assert -0.75 < nial - (ni + al) / 2 < -0.55
+
+
 def test_settings_that_make_no_sense_are_refused() -> None:
     for calculator, message in (("lammps", "write lammps:FILE, the path of a potential"), ("emt:file", "write emt")):
         with pytest.raises(ValueError, match=message):

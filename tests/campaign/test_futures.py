@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import sys
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -16,6 +19,8 @@ from matjax.types import Candidate
 from matjax.value.acquisition import Thompson
 from matjax.value.proposers import Random
 from tests.campaign.tiny import ELEMENTS, Remembered, Tiny, Unruly
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +86,28 @@ def test_what_never_answers_is_given_up_and_late_answers_are_not_heard(memory) -
     assert set(found.values()) == {"transient: no answer within 0.2 s of its submission"} and len(found) == 4
 
 
+def test_a_pool_that_knows_no_cancelling_is_given_up_too(memory) -> None:
+    class Stubborn(Future):
+        """As Parsl's futures are."""
+
+        def cancel(self) -> bool:
+            raise NotImplementedError("Cancel not implemented")
+
+    class Deaf:
+        def submit(self, function, /, *arguments) -> Future:
+            return Stubborn()
+
+    with Submitted(Deaf, time_limit=0.2).start() as pool:
+        assert set(errors(pool.run(Remembered(memory), tasks())).values()) == {"transient: no answer within 0.2 s of its submission"}
+    half = ThreadPoolExecutor(1)
+    futures = iter([half.submit(lambda: list[bytes]()), Stubborn()])
+    with Submitted(lambda: SimpleNamespace(submit=lambda *_: next(futures)), n_task=2).start() as pool:
+        under_way = pool.run(Remembered(memory), tasks()[:2])
+        assert next(iter(under_way))[0].key == ELEMENTS[0]
+        under_way.close()  # type: ignore[attr-defined]
+    half.shutdown()
+
+
 def test_a_pool_that_refuses_is_replaced_once(memory) -> None:
     closed, made = ThreadPoolExecutor(1), list[ThreadPoolExecutor]()
     closed.shutdown()
@@ -129,3 +156,38 @@ def test_a_dask_cluster_of_two_workers_gives_the_campaign_of_this_process(memory
     with cluster, distributed.Client(cluster) as client:
         assert picks(memory, tmp_path / "futures", Submitted(lambda: client)) == wanted
         assert picks(memory, tmp_path / "executor", Submitted(lambda: client.get_executor(pure=False))) == wanted
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore:os.fork\\(\\) was called:RuntimeWarning", "ignore::ResourceWarning", "ignore::DeprecationWarning:parsl.*"
+)
+def test_two_workers_of_parsl_give_the_campaign_of_this_process(memory, tmp_path, monkeypatch) -> None:
+    parsl = pytest.importorskip("parsl", reason="needs Parsl: pip install 'matjax[parsl]'")
+    from parsl.concurrent import ParslPoolExecutor  # pyright: ignore[reportMissingImports]
+    from parsl.providers import LocalProvider  # pyright: ignore[reportMissingImports]
+
+    wanted = picks(memory, tmp_path / "inline", Inline())
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")  # where its programs are, also if not activated
+    provider = LocalProvider(max_blocks=1, worker_init=f"export PYTHONPATH={ROOT}")
+    workers = parsl.HighThroughputExecutor(address="127.0.0.1", max_workers_per_node=2, provider=provider)
+    with ParslPoolExecutor(parsl.Config([workers], run_dir=str(tmp_path / "parsl"), initialize_logging=False)) as pool:
+        assert picks(memory, tmp_path / "futures", Submitted(lambda: pool)) == wanted
+        oracle = Unruly(memory, str(tmp_path), (("Ag", "die", 1),))
+        with Submitted(lambda: pool, n_task=2).start() as running:
+            found = errors(running.run(oracle, tasks()))
+        assert found.pop("Ag").startswith("transient: the pool of workers: WorkerLost") and not any(found.values())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:os.fork\\(\\) was called:RuntimeWarning", "ignore::ResourceWarning")
+def test_two_workers_of_executorlib_give_the_campaign_of_this_process(memory, tmp_path, monkeypatch) -> None:
+    executorlib = pytest.importorskip("executorlib", reason="needs executorlib: pip install 'matjax[executorlib]'")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    wanted = picks(memory, tmp_path / "inline", Inline())
+    with executorlib.SingleNodeExecutor(max_workers=2, block_allocation=True) as pool:
+        assert picks(memory, tmp_path / "futures", Submitted(lambda: pool)) == wanted
+    oracle = Unruly(memory, str(tmp_path), (("Ag", "die", 1),))
+    with executorlib.SingleNodeExecutor(max_workers=2) as pool, Submitted(lambda: pool, n_task=2).start() as running:
+        found = errors(running.run(oracle, tasks()))
+    assert found.pop("Ag").startswith("transient: the pool of workers: ExecutorlibSocketError") and not any(found.values())

@@ -1,13 +1,14 @@
-"""The best alloys by another potential: formation energies of the same cells, and of compounds, by both."""
+"""The best alloys by other potentials: formation energies of the same cells, and of compounds, by each."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from matjax.campaign import Potential, Recipe
+from matjax.campaign import AseOracle, Potential, Recipe
 from matjax.simulate.cells import cells, element_volumes, ordered, solution
 from matjax.simulate.prototypes import LATTICES
 from matjax.types import Candidate
@@ -16,12 +17,13 @@ WEIGHTS = Path(__file__).resolve().parents[3] / "../shared/data/nequix/nequix-oa
 COMPOUNDS = (("B2", "Ni", "Al"), ("B2", "Co", "Al"), ("B2", "Fe", "Al"), ("L1_2", "Ni", "Al"))
 
 
-def cross_check(oracle: Any, best: dict[str, Candidate]) -> dict[str, Any]:
-    """Formation energy (meV/atom, against the potential's own lowest elements) and volume (Å³/atom) by both potentials.
+def cross_check(oracle: Any, best: dict[str, Candidate], chgnet_python: str = "") -> dict[str, Any]:
+    """Formation energy (meV/atom, against the potential's own lowest elements) and volume (Å³/atom) by each potential.
 
     Args:
       oracle: The campaign's.
       best: Alloys by what they are called.
+      chgnet_python: Interpreter in which CHGNet is installed; this one where empty. Where it is not installed it is left out.
     """
     elements = tuple(oracle.elements)
     pure = {(s, lattice): solution(lattice, {s: 20}) for s in elements for lattice in LATTICES}
@@ -29,10 +31,10 @@ def cross_check(oracle: Any, best: dict[str, Candidate]) -> dict[str, Any]:
     crystals = [cells(c, 1, element_volumes(c.elements))[0] for c in (*pure.values(), *named.values())]
     potential = Potential(str(WEIGHTS), elements, recipe=Recipe(gives=()), batch_size=4)
     found: dict[str, Any] = {name: {} for name in named}
-    for kind, results in (
-        ("meam", oracle.measure(crystals, elastic=True, frames=True)),
-        ("nequix", potential.measure(crystals)),
-    ):
+    told = {"meam": oracle.measure(crystals, elastic=True, frames=True), "nequix": potential.measure(crystals)}
+    if (third := chgnet(elements, chgnet_python)) is not None:
+        told["chgnet"] = third.measure(crystals)
+    for kind, results in told.items():
         energy = np.array([r.labels["energy_per_atom"] if r.converged else np.nan for r in results])
         lowest = {s: float(np.nanmin(energy[3 * i : 3 * i + 3])) for i, s in enumerate(elements)}
         for (name, c), e, r in zip(named.items(), energy[len(pure) :], results[len(pure) :], strict=True):
@@ -41,6 +43,17 @@ def cross_check(oracle: Any, best: dict[str, Candidate]) -> dict[str, Any]:
             found[name][f"{kind}_volume"] = round(float(r.labels["volume_per_atom"]), 3) if r.converged else None
             found[name][f"{kind}_status"] = r.status
     return found
+
+
+def chgnet(elements: tuple[str, ...], python: str = "") -> AseOracle | None:
+    """CHGNet (Deng et al. 2023, Nat. Mach. Intell. 5, 1031) as an oracle, or None where it is not installed."""
+    oracle = AseOracle("chgnet", elements, recipe=Recipe(gives=()), python=python)
+    try:
+        print(f"third potential: {oracle.version}", file=sys.stderr)
+    except ValueError as error:
+        print(f"skipped: {error}", file=sys.stderr)
+        return None
+    return oracle
 
 
 def alloy(formula: str) -> Candidate:
