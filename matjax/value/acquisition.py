@@ -1,7 +1,7 @@
 """Acquisition: which candidates of a pool the oracle measures next, and why each.
 
 Pessimism is for the reward and the final recommendation; what is *measured* is chosen by Thompson sampling (each member's
-own favourite), by upper bounds, and a few picks at random, which are the only ones that say how far the proxy is from the truth
+own favourite), a little optimism and a few picks at random, which are the only ones that say how far the proxy is from the truth
 where it was not exploited.
 """
 
@@ -40,7 +40,7 @@ class Acquisition(Protocol):
 
 @spec
 class Thompson:
-    """Each member's own favourite, upper bounds, and a few at random ("audit").
+    """Mostly each member's own favourite, some upper bounds, some at random ("audit").
 
     The shares of a batch are rounded up or down at random so that they hold on average, also for batches too small to hold every
     kind. Audit picks come first and from the whole pool, so they are a fair sample of it; then members take turns, in random
@@ -57,10 +57,10 @@ class Thompson:
       (2017), Ensemble sampling.
     """
 
-    thompson: float = 0.4
-    upper: float = 0.55
-    audit: float = 0.05
-    kappa: float = 1.0
+    thompson: float = 0.8
+    upper: float = 0.1
+    audit: float = 0.1
+    kappa: float = 2.0
 
     def __post_init__(self) -> None:
         """Refuses shares that do not sum to 1."""
