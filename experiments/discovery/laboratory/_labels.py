@@ -56,7 +56,7 @@ def listed(n: int, seed: int) -> np.ndarray:
 
 
 def binaries() -> np.ndarray:
-    """Counts of four alloys of every pair, system by system [120, 4, n_element]."""
+    """Counts of four alloys of every pair, system by system [136, 4, n_element]."""
     rows = np.zeros((len(ELEMENTS) * (len(ELEMENTS) - 1) // 2, len(BINARY), len(ELEMENTS)), np.int32)
     for k, (i, j) in enumerate(itertools.combinations(range(len(ELEMENTS)), 2)):
         rows[k, :, i], rows[k, :, j] = BINARY, N_SITE - np.array(BINARY)

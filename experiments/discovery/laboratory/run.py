@@ -1,10 +1,10 @@
 """Which strategy finds the best alloys of a list with the fewest labels?
 
-Every strategy starts from 80 labelled binary alloys (20 of 120 systems) and asks for 20 of 4,000 listed five-element alloys at a time;
-the embedded laboratory answers. A hit is one of the best 2 % of the list. All strategies but those of the Gaussian process and the
-genetic search share one model, an ensemble on composition; `thompson, default` is `matjax.value.Thompson()`, which `matjax discover`
-uses, with `feasibility` as it uses it. After every round the error of the model on sealed alloys is measured too: what do labels that
-were picked teach, against random ones?
+Every strategy starts from 80 labelled binary alloys (20 of 136 systems) and asks for 20 of 4,000 listed five-element alloys at a time;
+the embedded laboratory answers. A hit is one of the best 2 % of the list. All strategies but those of the Gaussian process, of BoTorch
+and the genetic search share one model, an ensemble on composition; `thompson, default` is `matjax.value.Thompson()`, which
+`matjax discover` uses, with `feasibility` as it uses it. After every round the error of the model on sealed alloys is measured too: what
+do labels that were picked teach, against random ones?
 
     python experiments/discovery/laboratory/run.py --json
 """
@@ -31,7 +31,20 @@ from matjax.keys import child, generator
 from matjax.simulate.laboratory import ELEMENTS
 from matjax.types import Candidate
 from matjax.value import Alloys as Space
-from matjax.value import Context, Feasibility, GaussianProcess, Genetic, Greedy, LargestCluster, RandomPick, Thompson, UpperBound
+from matjax.value import (
+    BoTorch,
+    Context,
+    ExpectedImprovement,
+    Feasibility,
+    GaussianProcess,
+    Genetic,
+    Greedy,
+    LargestCluster,
+    RandomPick,
+    Thompson,
+    UpperBound,
+)
+from matjax.value.botorch_peer import is_installed
 from matjax.value.gaussian_process import posterior
 
 HERE = Path(__file__).resolve().parent
@@ -40,6 +53,7 @@ ENSEMBLE = {
     "greedy": Greedy(),
     "thompson, default": Thompson(),
     "thompson alone": Thompson(1.0, 0.0, 0.0),
+    "half upper bounds": Thompson(0.4, 0.55, 0.05, 1.0),
     "upper bound": UpperBound(1.0),
     "upper bound 2": UpperBound(2.0),
     "largest cluster": LargestCluster(),
@@ -49,12 +63,15 @@ FEASIBLE = ", feasibility"
 """Of strategies that add the log of the probability that the alloy can be measured, as campaigns do."""
 OTHERS = (
     "thompson, default, feasibility",
+    "half upper bounds, feasibility",
     "upper bound, feasibility",
+    "expected improvement, feasibility",
     "lower bound",
     "most uncertain",
     "gp upper bound",
     "gp expected improvement",
     "genetic",
+    "botorch expected improvement",
 )
 QUICK = ("seeds=2", "n_pool=800", "n_sealed=100")
 SMOKE = ("seeds=1", "n_pool=60", "n_sealed=10", "n_system=3", "batch=4", "rounds=2", "marks=[4, 8]", "hit_share=0.1", "ensemble.members=3")
@@ -176,6 +193,9 @@ def pick(name: str, samples: np.ndarray, known: Known, all_: World, n: int, key:
     free = np.setdiff1d(np.arange(len(all_.candidates)), known.asked)
     if name == "genetic":
         return _genetic(known, all_, free, n, key)
+    if name.startswith("botorch"):
+        found = BoTorch().pick(known.candidates, known.y, [all_.candidates[i] for i in free], SPACE, n, key)
+        return [int(i) for i in free[found]]
     if name.startswith("gp"):
         process = GaussianProcess(score="upper_bound" if name == "gp upper bound" else "expected_improvement")
         belief = posterior(known.candidates, known.y, [all_.candidates[i] for i in free], SPACE)
@@ -188,7 +208,8 @@ def pick(name: str, samples: np.ndarray, known: Known, all_: World, n: int, key:
     plain: dict[str, Callable[[], np.ndarray]] = {"lower bound": lambda: mean - std, "most uncertain": lambda: std}
     if name in plain:
         return [int(i) for i in free[np.argsort(-plain[name](), kind="stable")[:n]]]
-    return [int(free[i]) for i, _ in ENSEMBLE[name].pick(samples[:, free], n, key)]
+    acquisition = ENSEMBLE.get(name) or ExpectedImprovement(float(known.y.max()))
+    return [int(free[i]) for i, _ in acquisition.pick(samples[:, free], n, key)]
 
 
 def _genetic(known: Known, all_: World, free: np.ndarray, n: int, key: jax.Array) -> list[int]:
@@ -208,8 +229,12 @@ def measure(settings: Settings, trials: Trials) -> Row:
     small = settings.n_pool < 1000
     with tempfile.TemporaryDirectory() as folder:
         all_ = world(settings, Path(folder) if small else Path("runs/discovery-acquisition"), 6 if settings.n_pool < 100 else None)
+    runnable = [name for name in (*ENSEMBLE, *OTHERS) if is_installed() or not name.startswith("botorch")]
+    for name in (*ENSEMBLE, *OTHERS):
+        if name not in runnable:
+            print(f"skipped: {name} needs pip install 'matjax[botorch]'; rows that are kept stay", file=sys.stderr)
     for seed in range(settings.seeds):
-        for name in (*ENSEMBLE, *OTHERS):
+        for name in runnable:
             trials.row(f"{name} {seed}", lambda name=name, seed=seed: campaign(name, seed, all_, settings))
     figures = summary(list(trials.rows.values()), settings)
     listed_as = hashlib.sha256(np.nan_to_num(all_.utility, nan=-1e9).astype(np.float32).tobytes()).hexdigest()[:16]
