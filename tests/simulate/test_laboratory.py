@@ -104,6 +104,6 @@ def test_equation_of_state_has_the_relaxed_crystal_at_its_minimum(results) -> No
 
 
 def test_it_says_what_it_is() -> None:
-    assert "model system" in LABORATORY.note and len(LABORATORY.elements) == 16
+    assert "model system" in LABORATORY.note and len(LABORATORY.elements) == 17
     assert pickle.loads(pickle.dumps(LABORATORY)) == LABORATORY
     assert LABORATORY.measure([]) == []
