@@ -14,10 +14,10 @@ import jax
 import numpy as np
 
 from matjax.campaign.config import DiscoverConfig
+from matjax.campaign.crystals.surrogate import CrystalSurrogate
 from matjax.campaign.held_back import audit_facts, audit_gaps, audit_state, stricter
 from matjax.campaign.records import Record, learnable, read_records
 from matjax.campaign.store import KNOWN
-from matjax.campaign.surrogate import CrystalSurrogate
 from matjax.campaign.trace import open_read_only
 from matjax.keys import child, generator
 from matjax.types import Candidate

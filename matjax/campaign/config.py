@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 
-from matjax.campaign.alloys import AlloyProblem
 from matjax.campaign.ase_oracle import AseOracle, Emt
 from matjax.campaign.command_oracle import Command
-from matjax.campaign.compounds import CompoundProblem
-from matjax.campaign.crystal_problem import KnownSet
+from matjax.campaign.crystals.alloys import AlloyProblem
+from matjax.campaign.crystals.compounds import CompoundProblem
+from matjax.campaign.crystals.problem import KnownSet
 from matjax.campaign.gpaw_oracle import Gpaw
 from matjax.campaign.lammps_oracle import Lammps
 from matjax.campaign.limits import Limits

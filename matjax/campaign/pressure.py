@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from matjax.campaign.crystal_problem import CrystalProblem
+from matjax.campaign.crystals.problem import CrystalProblem
+from matjax.campaign.crystals.surrogate import CrystalSurrogate
 from matjax.campaign.executor import Task, ask
 from matjax.campaign.measure import checked
 from matjax.campaign.oracle import Oracle
 from matjax.campaign.problem import Measured
-from matjax.campaign.surrogate import CrystalSurrogate
 from matjax.types import Candidate
 from matjax.value.audit import best_of_n
 

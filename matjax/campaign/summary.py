@@ -20,7 +20,7 @@ import numpy as np
 import matjax
 from matjax.campaign.baseline import run_baseline
 from matjax.campaign.config import DiscoverConfig
-from matjax.campaign.crystal_problem import CrystalProblem
+from matjax.campaign.crystals.problem import CrystalProblem
 from matjax.campaign.export import write_candidates, write_structures
 from matjax.campaign.held_back import HeldBack, audit_facts, audit_state, eased, feasibility_of, stricter
 from matjax.campaign.pressure import audit_pool, pressure

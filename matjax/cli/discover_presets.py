@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matjax.campaign import Emt, Lammps
 from matjax.campaign.config import LABORATORY, Comparison, DiscoverConfig
-from matjax.campaign.crystal_problem import KnownSet
+from matjax.campaign.crystals.problem import KnownSet
 from matjax.config import kind_of
 from matjax.override import override
 from matjax.simulate.laboratory import Laboratory

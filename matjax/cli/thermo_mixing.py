@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from matjax.campaign.alloy_cells import SOFT, AlloyCells, alloy_cells
+from matjax.campaign.crystals.cells import SOFT, AlloyCells, alloy_cells
 from matjax.campaign.oracle import Oracle
 from matjax.campaign.problem import Measured
 from matjax.data.elements import number

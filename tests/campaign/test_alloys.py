@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from matjax.campaign.alloy_cells import SOFT, AlloyCells, compositions
-from matjax.campaign.alloy_learning import learn
-from matjax.campaign.alloys import AlloyProblem
-from matjax.campaign.crystal_problem import KnownSet
+from matjax.campaign.crystals.alloy_learning import learn
+from matjax.campaign.crystals.alloys import AlloyProblem
+from matjax.campaign.crystals.cells import SOFT, AlloyCells, compositions
+from matjax.campaign.crystals.problem import KnownSet
+from matjax.campaign.crystals.rounds import claim
 from matjax.campaign.problem import Measured
-from matjax.campaign.rounds import claim
 from matjax.nn import Equivariant
 from matjax.simulate.cells import name_of, ordered, solution
 from matjax.simulate.laboratory import Laboratory

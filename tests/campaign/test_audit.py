@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from matjax.campaign.audit import Check, _corner, _hole, _planted, to_json
-from matjax.campaign.surrogate import Doubt
+from matjax.campaign.crystals.surrogate import Doubt
 from matjax.value import Alloys, Brake, Entropic, Mean, Pessimism, Properties, StabilityGoal, Utility
 
 SPACE = Alloys("Al Co Cu Fe Ni Ti", lattices="fcc bcc", n_site=20, min_elements=4, max_elements=5, max_count=7, required="Ni")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from matjax.campaign.compound_learning import EVERY, learn
-from matjax.campaign.compounds import CompoundProblem
-from matjax.campaign.crystal_problem import KnownSet
+from matjax.campaign.crystals.compound_learning import EVERY, learn
+from matjax.campaign.crystals.compounds import CompoundProblem
+from matjax.campaign.crystals.problem import KnownSet
 from matjax.campaign.problem import Measured
 from matjax.nn import Equivariant
 from matjax.simulate.cells import ordered

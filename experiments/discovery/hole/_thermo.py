@@ -7,8 +7,8 @@ import sys
 import jax
 import numpy as np
 
-from matjax.campaign.alloys import AlloyProblem
-from matjax.campaign.crystal_problem import KnownSet
+from matjax.campaign.crystals.alloys import AlloyProblem
+from matjax.campaign.crystals.problem import KnownSet
 from matjax.campaign.problem import Measured
 from matjax.simulate.laboratory import Laboratory
 from matjax.simulate.prototypes import LATTICES

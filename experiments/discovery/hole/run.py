@@ -26,7 +26,7 @@ from _thermo import instabilities, measured_landscape, problem_of
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 from _trials import Row, Trials, command, mean_interval
 
-from matjax.campaign.crystal_problem import KnownSet
+from matjax.campaign.crystals.problem import KnownSet
 from matjax.config import spec
 from matjax.keys import child, generator
 from matjax.value import Pessimism

@@ -18,7 +18,7 @@ from matjax.value import Properties
 from matjax.value.relaxed import Ensemble
 
 if TYPE_CHECKING:
-    from matjax.campaign.crystal_problem import CrystalProblem
+    from matjax.campaign.crystals.problem import CrystalProblem
 
 RAW = "raw_stability"
 """Stability as the members say it, before their spread is widened."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from matjax.campaign.alloy_cells import AlloyCells
 from matjax.campaign.arrays import replace_arrays
-from matjax.campaign.compound_surrogate import CompoundBeliefs, CompoundSurrogate, Correction, Modulus, columns_of, say
+from matjax.campaign.crystals.cells import AlloyCells
+from matjax.campaign.crystals.compound_surrogate import CompoundBeliefs, CompoundSurrogate, Correction, Modulus, columns_of, say
+from matjax.campaign.crystals.rounds import claim, doubt_of, draws, errors_so_far, facts_of, remembered, train
+from matjax.campaign.crystals.surrogate import Network
 from matjax.campaign.problem import Measured
-from matjax.campaign.rounds import claim, doubt_of, draws, errors_so_far, facts_of, remembered, train
-from matjax.campaign.surrogate import Network
 from matjax.keys import child
 from matjax.simulate.prototypes import LATTICES
 from matjax.types import Candidate
@@ -23,7 +23,7 @@ from matjax.uncertainty import Mahalanobis
 from matjax.value import novelty_limit
 
 if TYPE_CHECKING:
-    from matjax.campaign.compounds import CompoundProblem
+    from matjax.campaign.crystals.compounds import CompoundProblem
 
 EVERY = 4
 """One in so many compounds of the known set is kept from the first round's networks, to tell how far their spread can be believed."""

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from matjax.campaign.alloy_surrogate import AlloySurrogate
+from matjax.campaign.crystals.alloy_surrogate import AlloySurrogate
+from matjax.campaign.crystals.surrogate import CrystalSurrogate
 from matjax.campaign.prediction import summary
 from matjax.campaign.problem import Measured
-from matjax.campaign.surrogate import CrystalSurrogate
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, Stability, gibbs_elements, gibbs_solution, stabilities
 from matjax.types import Candidate
 
 if TYPE_CHECKING:
-    from matjax.campaign.alloys import AlloyProblem
-    from matjax.campaign.compound_surrogate import CompoundSurrogate
-    from matjax.campaign.compounds import CompoundProblem
+    from matjax.campaign.crystals.alloys import AlloyProblem
+    from matjax.campaign.crystals.compound_surrogate import CompoundSurrogate
+    from matjax.campaign.crystals.compounds import CompoundProblem
 
 N_POINT = 21
 TEMPERATURES = (300.0, 600.0, 900.0, 1200.0, 1500.0)

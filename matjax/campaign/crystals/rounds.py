@@ -13,16 +13,16 @@ import jax
 import numpy as np
 from scipy.stats import norm
 
-from matjax.campaign.alloy_cells import AlloyCells, frames
+from matjax.campaign.crystals.cells import AlloyCells, frames
+from matjax.campaign.crystals.surrogate import Doubt
 from matjax.campaign.problem import Measured
-from matjax.campaign.surrogate import Doubt
 from matjax.keys import child, generator
 from matjax.training.checkpoint import load_model, save_model
 from matjax.training.predictor import GraphPredictor
 from matjax.types import Visible
 
 if TYPE_CHECKING:
-    from matjax.campaign.crystal_problem import CrystalProblem
+    from matjax.campaign.crystals.problem import CrystalProblem
 
 
 FEWEST = 4

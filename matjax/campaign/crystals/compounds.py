@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from matjax.campaign.alloy_cells import SOFT, AlloyCells
-from matjax.campaign.compound_learning import learn
-from matjax.campaign.compound_surrogate import CompoundSurrogate, Solid, mixed_moduli
-from matjax.campaign.crystal_problem import CrystalProblem
-from matjax.campaign.landscape_views import compound_trends
+from matjax.campaign.crystals.cells import SOFT, AlloyCells
+from matjax.campaign.crystals.compound_learning import learn
+from matjax.campaign.crystals.compound_surrogate import CompoundSurrogate, Solid, mixed_moduli
+from matjax.campaign.crystals.landscape_views import compound_trends
+from matjax.campaign.crystals.problem import CrystalProblem
 from matjax.campaign.problem import Measured
 from matjax.config import spec
 from matjax.simulate.cells import cells, element_volumes

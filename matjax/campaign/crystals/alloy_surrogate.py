@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from matjax.campaign.alloy_cells import compositions
-from matjax.campaign.surrogate import RAW, Beliefs, CrystalSurrogate
+from matjax.campaign.crystals.cells import compositions
+from matjax.campaign.crystals.surrogate import RAW, Beliefs, CrystalSurrogate
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, RedlichKister, Stability, describe, fit_surface, stabilities
 from matjax.thermo.alloy.solution import basis
@@ -24,7 +24,7 @@ from matjax.value import density
 from matjax.value.relaxed import Ensemble, Relaxed, relaxed_energies
 
 if TYPE_CHECKING:
-    from matjax.campaign.alloys import AlloyProblem
+    from matjax.campaign.crystals.alloys import AlloyProblem
 
 ROWS = 512
 """Compositions are padded to a multiple of this, so that few shapes are compiled."""

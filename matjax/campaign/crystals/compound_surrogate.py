@@ -15,8 +15,8 @@ import jax
 import numpy as np
 from sklearn.linear_model import BayesianRidge, Ridge
 
-from matjax.campaign.alloy_cells import compositions
-from matjax.campaign.surrogate import RAW, Beliefs, CrystalSurrogate
+from matjax.campaign.crystals.cells import compositions
+from matjax.campaign.crystals.surrogate import RAW, Beliefs, CrystalSurrogate
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, Stability, describe, evaluate
 from matjax.types import Candidate, Crystal
@@ -24,7 +24,7 @@ from matjax.value import density
 from matjax.value.relaxed import Ensemble, Relaxed, relaxed_energies
 
 if TYPE_CHECKING:
-    from matjax.campaign.compounds import CompoundProblem
+    from matjax.campaign.crystals.compounds import CompoundProblem
 
 SHRINK = 0.04
 """Penalty on the coefficients of the correction: the square of an error of 10 meV/atom over one of 50."""

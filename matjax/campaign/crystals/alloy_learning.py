@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from matjax.campaign.alloy_cells import AlloyCells
-from matjax.campaign.alloy_surrogate import AlloyBeliefs, AlloySurrogate, Curves, curves, relax_from
 from matjax.campaign.arrays import replace_arrays
+from matjax.campaign.crystals.alloy_surrogate import AlloyBeliefs, AlloySurrogate, Curves, curves, relax_from
+from matjax.campaign.crystals.cells import AlloyCells
+from matjax.campaign.crystals.rounds import claim, doubt_of, draws, errors_so_far, facts_of, remembered, train
+from matjax.campaign.crystals.surrogate import Doubt, Network
 from matjax.campaign.problem import Measured
-from matjax.campaign.rounds import claim, doubt_of, draws, errors_so_far, facts_of, remembered, train
-from matjax.campaign.surrogate import Doubt, Network
 from matjax.keys import child
 from matjax.simulate.cells import solution
 from matjax.thermo import Landscape, RedlichKister
@@ -25,7 +25,7 @@ from matjax.uncertainty import Mahalanobis
 from matjax.value import novelty_limit
 
 if TYPE_CHECKING:
-    from matjax.campaign.alloys import AlloyProblem
+    from matjax.campaign.crystals.alloys import AlloyProblem
 
 BORN = RedlichKister(element=0.5, pair=1.0, pair_1=0.4, pair_2=0.2, ternary=1.0, quaternary=1.0, noise=0.03, noise_element=0.005)
 """Prior of the smallest elastic eigenvalue, eV/Å³."""

@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from matjax.campaign.alloy_cells import AlloyCells, alloy_cells
+from matjax.campaign.crystals.cells import AlloyCells, alloy_cells
+from matjax.campaign.crystals.surrogate import CrystalSurrogate
 from matjax.campaign.problem import Measured
-from matjax.campaign.surrogate import CrystalSurrogate
 from matjax.config import kind_of, spec
 from matjax.simulate.cells import compound_candidates, name_of, solution
 from matjax.simulate.prototypes import COMPOUNDS, LATTICES

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from matjax.campaign.alloy_cells import AlloyCells
-from matjax.campaign.alloy_learning import learn
-from matjax.campaign.alloy_surrogate import AlloySurrogate
-from matjax.campaign.crystal_problem import CrystalProblem
-from matjax.campaign.landscape_views import mixing_sections, stability_trends
+from matjax.campaign.crystals.alloy_learning import learn
+from matjax.campaign.crystals.alloy_surrogate import AlloySurrogate
+from matjax.campaign.crystals.cells import AlloyCells
+from matjax.campaign.crystals.landscape_views import mixing_sections, stability_trends
+from matjax.campaign.crystals.problem import CrystalProblem
 from matjax.campaign.problem import Measured
 from matjax.config import spec
 from matjax.simulate.cells import cells, element_volumes
