@@ -94,6 +94,7 @@ def test_a_compound_that_does_not_resist_a_strain_gains_nothing_by_vibrations():
     assert float(PROBLEM.weighed(ground, [HEUSLER], soft).value[0, 0]) > stiff - 0.05
 
 
+@pytest.mark.slow
 def test_rounds_of_learning(tmp_path):
     known, new = everything()
     key = jax.random.key(0)
@@ -103,6 +104,8 @@ def test_rounds_of_learning(tmp_path):
     said = first.properties([HEUSLER, OTHER])
     assert set(said.samples) >= {"stability", "pugh_ratio", "price", "density"} and said.samples["stability"].shape == (2, 2)
     assert np.isfinite(first.reward([HEUSLER, OTHER])).all() and (first.single([HEUSLER]) <= 0).all()
+    mixed = first.properties([MIXED]).samples["stability"]
+    assert mixed.shape == (2, 1) and np.isfinite(mixed).all(), "a supercell of a mixture goes through the networks too"
     assert sum(row["fraction"] for row in first.competitors(HEUSLER)) == pytest.approx(1, abs=2e-3)
     again = learn(PROBLEM, known, 0, tmp_path, key)
     np.testing.assert_array_equal(again.properties([OTHER]).samples["stability"], first.properties([OTHER]).samples["stability"])
@@ -113,3 +116,17 @@ def test_rounds_of_learning(tmp_path):
     assert len(trend["T"]) == len(trend["truth"]) and min(trend["truth"]) - 0.05 <= truth <= max(trend["truth"]) + 0.05
     with pytest.raises(ValueError, match="belongs to another campaign"):
         learn(PROBLEM, known, 1, tmp_path, jax.random.key(2))
+
+
+def test_without_elastic_constants_only_energies_count():
+    known, new = everything()
+    plain = dataclasses.replace(PROBLEM.utility, goals=(StabilityGoal(), PriceGoal()))
+    bare = dataclasses.replace(PROBLEM, utility=plain, terms=dataclasses.replace(PROBLEM.terms, vibrational=False), has_moduli=False)
+    truth = bare.truth({**known, **new})[HEUSLER.key]
+    assert not {"bulk_modulus", "pugh_ratio", "born"} & set(truth) and np.isfinite(truth["stability"])
+    with_moduli = dataclasses.replace(bare, has_moduli=True).truth({**known, **new})[HEUSLER.key]
+    assert with_moduli["stability"] == pytest.approx(truth["stability"], abs=1e-9) and "pugh_ratio" in with_moduli
+    with pytest.raises(ValueError, match=r"vibrations are unknown; set terms\.vibrational = false"):
+        dataclasses.replace(PROBLEM, utility=plain, has_moduli=False)
+    with pytest.raises(ValueError, match="which the goal pugh needs"):
+        dataclasses.replace(bare, utility=PROBLEM.utility)
