@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,7 @@ def learn(problem: CompoundProblem, measured: Mapping[str, Measured], round: int
             cells["errors"] = _errors(table.select(~unseen), told[:, ~unseen], table.select(unseen), told[:, unseen])
         else:
             ask = lambda ensemble, new: say(problem, ensemble, ground, new.prototypes, new.crystals).enthalpy
-            cells["errors"] = errors_so_far(run_dir, round, table, ask, partial(_errors))
+            cells["errors"] = errors_so_far(run_dir, round, table, ask, _errors)
         replace_arrays(folder / "cells.npz", {"keys": np.array(table.keys), **cells})
     doubt = doubt_of(problem, *cells["errors"])
     correction = _correction(table, cells["enthalpy"])
