@@ -52,7 +52,7 @@ class Dynamics:
       temperature: K.
       pressure: GPa.
       time_step: fs.
-      n_equilibrate: Steps that are thrown away.
+      n_equilibrate: Steps that are thrown away; on the device at least CHECK.
       n_step: Steps that are averaged.
       relaxation: Time constant of the thermostat, fs; ten times it is that of the barostat.
       max_displacement: An atom whose mean position is farther than this from its lattice site, in nearest-neighbour distances, has left
@@ -120,14 +120,15 @@ def npt(
     """
     energy = energy if isinstance(energy, jax.tree_util.Partial) else jax.tree_util.Partial(energy)
     runs = [_Run.begin(crystal) for crystal in crystals]
-    lengths = [settings.n_equilibrate] + [len(part) * CHECK for part in np.array_split(np.arange(settings.n_step // CHECK), N_BLOCK)]
-    for i, length in enumerate(lengths):
+    first = max(-(-settings.n_equilibrate // CHECK), 1)
+    looks = [first] + [len(part) for part in np.array_split(np.arange(settings.n_step // CHECK), N_BLOCK)]
+    for i, n_look in enumerate(looks):
         live = [run for run in runs if run.is_live]
         for part in chunks([run.now for run in live], MARGIN * np.asarray(cutoff), chunk):
             mine = [live[k] for k in part.index]
             start = _packed(part.positions, mine)
             key = jax.random.fold_in(jax.random.key(settings.seed), i)
-            end, seen = _segment(energy, start, part.topology, settings, key, length // CHECK, i == 0, batch_size)
+            end, seen = _segment(energy, start, part.topology, settings, key, n_look, i == 0, batch_size)
             for row, run in enumerate(mine):
                 at = lambda value, row=row: np.asarray(value[row], np.float64)
                 told = _Seen(at(seen.energy), at(seen.volume), at(seen.kinetic), at(seen.moved))

@@ -94,6 +94,12 @@ def test_oracle_of_the_laboratory_gives_hot_labels_whoever_else_is_measured():
     assert alone.labels["enthalpy_hot"] == pytest.approx(found[0].labels["enthalpy_hot"], abs=1e-9)
 
 
+def test_no_equilibration_and_no_crystal_are_no_trouble():
+    (result,) = Laboratory(dynamics=Dynamics(300.0, n_equilibrate=0, n_step=105)).measure([nickel()])
+    assert result.converged and result.labels["volume_hot"] > 0
+    assert Laboratory(dynamics=SHORT).measure([]) == []
+
+
 def test_a_crystal_that_melts_is_transformed():
     hot = Dynamics(6000.0, n_equilibrate=100, n_step=200)
     (result,) = Laboratory(dynamics=hot).measure([nickel()])
