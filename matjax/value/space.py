@@ -24,8 +24,8 @@ class Space(ABC):
     first element on each orbit, then for the second, and so on. Spaces are frozen and compare by their settings.
     """
 
-    what: ClassVar[str]
-    """What its materials are called, in the plural."""
+    what: ClassVar[str] = "materials"
+    """What they are called, in the plural."""
 
     if TYPE_CHECKING:
         elements: tuple[str, ...] | str
@@ -66,9 +66,9 @@ class Space(ABC):
         """The candidates of structures [n] and counts [n, n_element * n_orbit]."""
 
     @property
-    @abstractmethod
     def steps(self) -> str:
         """In which steps compositions vary, in words; empty where they do not."""
+        return ""
 
     def describe(self) -> str:
         """How many materials of what there are, in words."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from matjax.types import Candidate
-from matjax.value import Alloys
+from matjax.value import Alloys, Compounds
 
 SMALL = Alloys("Al Co Cr Ni", lattices="bcc fcc", n_site=6, min_elements=2, max_elements=3, max_count=4)
 SPACES = [
@@ -166,3 +166,12 @@ def test_contradictions_are_named(settings, words):
 def test_a_large_space_is_not_enumerated():
     with pytest.raises(ValueError, match="more than the limit of 10"):
         SMALL.enumerate(limit=10)
+
+
+def test_a_space_says_what_it_holds():
+    alloys = Alloys("Al Co Cu Ni", lattices="fcc bcc", min_elements=3, max_elements=4)
+    assert alloys.describe() == f"{alloys.n_leaf:,} alloys of 3 to 4 elements on fcc, bcc, in steps of 5 at.%"
+    compounds = Compounds("Al Ni Ti", prototypes="B2 L1_2", max_elements=2)
+    assert compounds.describe() == f"{compounds.n_leaf} compounds of 2 elements on B2, L1_2"
+    mixed = Compounds("Al Ni Ti", prototypes="B2", n_grid=4)
+    assert mixed.describe().endswith("on B2, orbits shared out in steps of 1/4")
