@@ -46,7 +46,7 @@ SMOKE = (
     "campaign.space.min_elements=3",
     "campaign.space.max_elements=3",
     "campaign.space.max_count=12",
-    "campaign.oracle={kind='emt', recipe={ideal=true, gives=['elastic']}}",
+    "campaign.oracle={kind='emt', recipe={ideal=true, gives=['elastic', 'frames']}}",
     "campaign.utility.goals=[{kind='stability', scale=0.005}]",
     "campaign.space.lattices='fcc'",
     "campaign.known={binaries=[], ternaries=0.0, compounds=['B2']}",
