@@ -348,7 +348,7 @@ def _interrupted(process: subprocess.Popen) -> str:
     for _ in range(10):
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=20)[1]
+            return process.communicate(timeout=60)[1]
     raise AssertionError("the process cannot be interrupted")
 
 
