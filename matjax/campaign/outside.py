@@ -132,6 +132,8 @@ def _match(
 
 def _candidate(name: str, space: Any) -> Candidate:
     """The solution of an exported name, `fcc_Al10_Co30_Ni60`, on the grid of the space."""
+    if not hasattr(space, "n_site"):
+        raise ValueError("it is neither known nor picked here, and new compounds cannot be imported by name")
     lattice, *shares = name.split("_")
     parts = [re.fullmatch(r"([A-Z][a-z]?)(\d+(?:\.\d+)?)", share) for share in shares]
     if not parts or None in parts:

@@ -24,7 +24,8 @@ def audit_pool(
     """Random candidates of the space with their true log utility, measured for scoring only: nothing learns from them."""
     if not n:
         return []
-    candidates = problem.space.decode(*problem.space.sample_uniform(n, key))
+    drawn = problem.space.decode(*problem.space.sample_uniform(n, key))
+    candidates = list({c.key: c for c in drawn if c.key not in known}.values())
     crystals = [problem.cells(c) for c in candidates]
     said = iter(ask(oracle, [crystal for part in crystals for crystal in part]))
     tasks = [Task(c.key, tuple(part)) for c, part in zip(candidates, crystals, strict=True)]

@@ -8,7 +8,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from matjax.campaign.dynamics import run
 from matjax.data.convert import from_ase, to_ase
-from matjax.simulate import Laboratory, cutoffs, dynamics, eam_energy
+from matjax.simulate import Laboratory, chunks, cutoffs, dynamics, eam_energy
 from matjax.simulate import topology as neighbours_of
 from matjax.simulate.cells import cells, element_volumes, solution
 from matjax.simulate.dynamics import Dynamics, npt
@@ -98,6 +98,31 @@ def test_no_equilibration_and_no_crystal_are_no_trouble():
     (result,) = Laboratory(dynamics=Dynamics(300.0, n_equilibrate=0, n_step=105)).measure([nickel()])
     assert result.converged and result.labels["volume_hot"] > 0
     assert Laboratory(dynamics=SHORT).measure([]) == []
+
+
+@pytest.mark.slow
+def test_a_soft_metal_has_its_volume_within_the_default_steps():
+    """Lead: the softer the crystal, the later its volume arrives."""
+    (lead,) = Laboratory().measure([Crystal(nickel().lattice * 1.4, nickel().positions * 1.4, np.full(len(nickel()), 82))])
+    assert lead.crystal is not None
+    with jax.enable_x64(True):
+        short = np.array([npt(eam_energy, [lead.crystal], cutoffs(), Dynamics(400.0, seed=seed))[0].volume for seed in range(1, 5)])
+        (long,) = npt(eam_energy, [lead.crystal], cutoffs(), Dynamics(400.0, n_equilibrate=2000, n_step=10_000))
+    error = np.hypot(short.std(ddof=1) / 2, long.volume_error)
+    assert abs(short.mean() - long.volume) < 4 * error < 0.8
+    assert long.volume / lead.labels["volume_per_atom"] > 1.02
+
+
+def test_padding_and_more_neighbours_cannot_be_felt(monkeypatch):
+    settings = Dynamics(400.0, n_equilibrate=20, n_step=100)
+    with jax.enable_x64(True):
+        (found,) = npt(eam_energy, [copper()], cutoffs(), settings)
+        monkeypatch.setattr(chunks, "N_ATOM", (48,))
+        (padded,) = npt(eam_energy, [copper()], cutoffs(), settings)
+        monkeypatch.setattr(dynamics, "MARGIN", 1.3)
+        (wider,) = npt(eam_energy, [copper()], cutoffs(), settings)
+    np.testing.assert_allclose(padded, found, rtol=1e-9)
+    np.testing.assert_allclose(wider, found, rtol=1e-3)
 
 
 def test_a_crystal_that_melts_is_transformed():

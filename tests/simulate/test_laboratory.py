@@ -36,6 +36,17 @@ def test_metals_come_out_as_published(results) -> None:
         assert result.evidence["max_force"] <= 0.02 and result.evidence["max_stress"] <= 3e-4
 
 
+def test_chromium_is_bcc_and_as_stiff_as_measured() -> None:
+    """Elastic constants of the experiment at low temperature, as Bolef and de Klerk (1963) have them; fcc and hcp lie higher."""
+    found = LABORATORY.measure([compound(name, [24], 12.0) for name in ("bcc", "fcc", "hcp")], elastic=True)
+    assert all(r.converged for r in found)
+    bcc, fcc, hcp = (r.labels["energy_per_atom"] for r in found)
+    assert bcc == pytest.approx(-4.10, abs=0.005) and min(fcc, hcp) - bcc > 0.1
+    assert (2 * found[0].labels["volume_per_atom"]) ** (1 / 3) == pytest.approx(2.88, abs=0.01)
+    c11, c12, c44 = found[0].elastic[[0, 0, 3], [0, 1, 3]] / PRESSURE["GPa"]
+    assert (c11, c12, c44) == (pytest.approx(391, rel=0.05), pytest.approx(90, rel=0.05), pytest.approx(103, rel=0.05))
+
+
 def test_bad_crystals_fail_alone_and_say_why(results) -> None:
     assert [r.status for r in results] == ["converged", "failed", "converged", "failed", "converged"]
     assert results[1].error.startswith("programming: the laboratory has no C; it knows Cu, Ag")

@@ -17,6 +17,7 @@ from matjax.campaign.crystals.problem import CrystalProblem
 from matjax.campaign.problem import Measured
 from matjax.config import spec
 from matjax.simulate.cells import cells, element_volumes
+from matjax.simulate.orbits import merged
 from matjax.simulate.prototypes import LATTICES
 from matjax.thermo import Landscape, Points, Stability, compound_stabilities, sublattice_entropy
 from matjax.types import Candidate, Crystal
@@ -38,6 +39,22 @@ class CompoundProblem(CrystalProblem):
     """
 
     space: Compounds
+
+    def __post_init__(self) -> None:
+        """Refuses a space that holds known crystals under another name: they would compete with themselves.
+
+        Raises:
+          ValueError: Naming the structure, and what to do.
+        """
+        super().__post_init__()
+        open_, all_ = merged(self.space.prototypes), merged((*dict.fromkeys((*self.known_set.compounds, *self.space.prototypes)),))
+        for name in self.space.prototypes:
+            if any(max(p) + 1 >= self.space.min_elements for p in all_[name] - open_[name] if max(p) > 0):
+                known = " ".join(self.known_set.compounds)
+                raise ValueError(
+                    f"{name} with equal orbits is a structure of the known set ({known}); name these among space.prototypes, "
+                    "or raise space.min_elements"
+                )
 
     @property
     def elements(self) -> tuple[str, ...]:
