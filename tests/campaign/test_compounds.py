@@ -53,6 +53,12 @@ def test_the_space_is_not_measured_before_the_first_round():
     assert {c.prototype for c in PROBLEM.known()} == {*LATTICES, "B2", "L1_2", "D0_3"}
 
 
+def test_a_space_with_known_crystals_under_another_name_is_refused():
+    with pytest.raises(ValueError, match=r"L2_1 with equal orbits is a structure of the known set \(B2 L1_2 D0_3\)"):
+        dataclasses.replace(PROBLEM, space=Compounds("Al Fe Ni", prototypes="L2_1"))
+    dataclasses.replace(PROBLEM, space=Compounds("Al Fe Ni", prototypes="L2_1 B2 D0_3"))
+
+
 def test_truth_is_stability_on_the_oracles_landscape_and_does_not_change():
     known, new = everything()
     truth = PROBLEM.truth({**known, **new})
@@ -108,7 +114,7 @@ def test_rounds_of_learning(tmp_path):
     assert mixed.shape == (2, 1) and np.isfinite(mixed).all(), "a supercell of a mixture goes through the networks too"
     assert sum(row["fraction"] for row in first.competitors(HEUSLER)) == pytest.approx(1, abs=2e-3)
     again = learn(PROBLEM, known, 0, tmp_path, key)
-    np.testing.assert_array_equal(again.properties([OTHER]).samples["stability"], first.properties([OTHER]).samples["stability"])
+    np.testing.assert_array_equal(again.foresee([OTHER])[0]["stability"], first.properties([OTHER]).samples["stability"])
     second = learn(PROBLEM, {**known, **new}, 1, tmp_path, jax.random.key(1))
     assert second.facts["n_calibration"] == n_back + 2, "what it had predicted before it was measured joins the evidence"
     (trend,) = PROBLEM.views(second, known, [new[HEUSLER.key]])["trends"]

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 
 from matjax.campaign.crystals.cells import compositions
 from matjax.campaign.crystals.surrogate import RAW, Beliefs, CrystalSurrogate
 from matjax.simulate.prototypes import LATTICES
-from matjax.thermo import Landscape, RedlichKister, Stability, describe, fit_surface, stabilities
+from matjax.thermo import Landscape, RedlichKister, Stability, fit_surface, stabilities
 from matjax.thermo.alloy.solution import basis
 from matjax.types import Candidate, Crystal
 from matjax.value import density
@@ -99,12 +98,6 @@ class AlloySurrogate(CrystalSurrogate):
 
     problem: AlloyProblem
     beliefs: AlloyBeliefs
-
-    def competitors(self, candidate: Candidate, member: int = 0) -> list[dict[str, Any]]:
-        """What a member thinks the candidate would fall apart into."""
-        found = self.stability([candidate], self.problem.temperature)[0]
-        one = jax.tree.map(lambda v: v[member, 0], found)
-        return describe(one, self.problem.elements, self.beliefs.compounds)
 
     def stability(self, candidates: Sequence[Candidate], temperature: float) -> tuple[Stability, Relaxed]:
         """Stability of candidates on every member's landscape, spread not yet calibrated."""

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import jax
 import numpy as np
 from sklearn.linear_model import BayesianRidge, Ridge
 
 from matjax.campaign.crystals.cells import compositions
 from matjax.campaign.crystals.surrogate import RAW, Beliefs, CrystalSurrogate
 from matjax.simulate.prototypes import LATTICES
-from matjax.thermo import Landscape, Stability, describe, evaluate
+from matjax.thermo import Landscape, Stability, evaluate
 from matjax.types import Candidate, Crystal
 from matjax.value import density
 from matjax.value.relaxed import Ensemble, Relaxed, relaxed_energies
@@ -118,11 +117,6 @@ class CompoundSurrogate(CrystalSurrogate):
 
     problem: CompoundProblem
     beliefs: CompoundBeliefs
-
-    def competitors(self, candidate: Candidate, member: int = 0) -> list[dict[str, Any]]:
-        """What a member thinks the candidate would fall apart into."""
-        found = self.stability([candidate], self.problem.temperature)[0]
-        return describe(jax.tree.map(lambda v: v[member, 0], found), self.problem.elements, self.beliefs.compounds)
 
     def stability(self, candidates: Sequence[Candidate], temperature: float) -> tuple[Stability, Solid, np.ndarray]:
         """Stability by every member, spread not yet calibrated; what it is made of; the network's features [n, n_feature]."""

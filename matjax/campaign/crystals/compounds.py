@@ -12,7 +12,7 @@ import numpy as np
 from matjax.campaign.crystals.cells import SOFT, AlloyCells
 from matjax.campaign.crystals.compound_learning import learn
 from matjax.campaign.crystals.compound_surrogate import CompoundSurrogate, Solid, mixed_moduli
-from matjax.campaign.crystals.landscape_views import compound_trends
+from matjax.campaign.crystals.landscape_views import stability_trends
 from matjax.campaign.crystals.problem import CrystalProblem
 from matjax.campaign.problem import Measured
 from matjax.config import spec
@@ -112,4 +112,4 @@ class CompoundProblem(CrystalProblem):
 
     def views(self, surrogate: Any, known: Mapping[str, Measured], best: Sequence[Measured]) -> dict[str, Any]:
         """Stability against temperature of the best; compounds have no line of compositions."""
-        return {"mixing": [], "trends": compound_trends(self, surrogate, known, best)}
+        return {"mixing": [], "trends": stability_trends(self, surrogate, known, best)}

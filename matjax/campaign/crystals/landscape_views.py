@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +13,11 @@ from matjax.campaign.crystals.surrogate import CrystalSurrogate
 from matjax.campaign.prediction import summary
 from matjax.campaign.problem import Measured
 from matjax.simulate.prototypes import LATTICES
-from matjax.thermo import Landscape, Stability, gibbs_elements, gibbs_solution, stabilities
-from matjax.types import Candidate
+from matjax.thermo import Landscape, gibbs_elements, gibbs_solution, stabilities
 
 if TYPE_CHECKING:
     from matjax.campaign.crystals.alloys import AlloyProblem
-    from matjax.campaign.crystals.compound_surrogate import CompoundSurrogate
-    from matjax.campaign.crystals.compounds import CompoundProblem
+    from matjax.campaign.crystals.problem import CrystalProblem
 
 N_POINT = 21
 TEMPERATURES = (300.0, 600.0, 900.0, 1200.0, 1500.0)
@@ -72,33 +70,16 @@ def _section(problem: AlloyProblem, surrogate: AlloySurrogate, ground: Landscape
 
 
 def stability_trends(
-    problem: AlloyProblem, surrogate: AlloySurrogate, known: Mapping[str, Measured], best: Sequence[Measured]
+    problem: CrystalProblem, surrogate: CrystalSurrogate, known: Mapping[str, Measured], best: Sequence[Measured]
 ) -> list[dict[str, Any]]:
-    """Stability of measured alloys against temperature: what the members say of their cells, and what the oracle says."""
+    """Stability of measured candidates against temperature: what the members say of their cells, and what the oracle says."""
     if not best:
         return []
     ground, candidates = problem.ground(known), [m.candidate for m in best]
     table = problem.table({m.candidate.key: m for m in best})
-    own = problem.own(candidates, table.keys, table.x, table.energy[None])
-    true = lambda temperature: stabilities(ground, *problem.phases(candidates), temperature, terms=problem.terms, own=own)
-    return _trends(surrogate, candidates, true)
-
-
-def compound_trends(
-    problem: CompoundProblem, surrogate: CompoundSurrogate, known: Mapping[str, Measured], best: Sequence[Measured]
-) -> list[dict[str, Any]]:
-    """Stability of measured compounds against temperature: what the members say, and what the oracle says."""
-    if not best:
-        return []
-    ground, candidates = problem.ground(known), [m.candidate for m in best]
-    table = problem.table({m.candidate.key: m for m in best})
-    at = lambda temperature: dataclasses.replace(problem, temperature=temperature)
-    return _trends(surrogate, candidates, lambda temperature: at(temperature).weighed(ground, candidates, table))
-
-
-def _trends(surrogate: Any, candidates: Sequence[Candidate], weighed: Callable[[float], Stability]) -> list[dict[str, Any]]:
     said = [_band(np.asarray(surrogate.stability(candidates, temperature)[0].value), surrogate) for temperature in TEMPERATURES]
-    true = [np.asarray(weighed(temperature).value)[0] for temperature in TEMPERATURES]
+    at = [dataclasses.replace(problem, temperature=temperature) for temperature in TEMPERATURES]
+    true = [np.asarray(warm.weighed(ground, candidates, table).value)[0] for warm in at]
     return [
         {
             "candidate": candidate.formula,

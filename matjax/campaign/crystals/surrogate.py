@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import jax
 import numpy as np
 
 from matjax.campaign.arrays import replace_arrays
-from matjax.thermo import Landscape
+from matjax.thermo import Landscape, describe
 from matjax.types import Candidate
 from matjax.uncertainty.novelty import NoveltyScore
 from matjax.value import Properties
@@ -114,8 +115,13 @@ class CrystalSurrogate(ABC):
         """Samples of every property and of RAW [n_member, n], the calibrated spread in them, and novelty [n]; not kept."""
 
     @abstractmethod
+    def stability(self, candidates: Sequence[Candidate], temperature: float) -> tuple[Any, ...]:
+        """Stability of candidates by every member (a `thermo.Stability`, spread not yet calibrated), and what it is made of."""
+
     def competitors(self, candidate: Candidate, member: int = 0) -> list[dict[str, Any]]:
         """What a member thinks the candidate would fall apart into."""
+        found = self.stability([candidate], self.problem.temperature)[0]
+        return describe(jax.tree.map(lambda v: v[member, 0], found), self.problem.elements, self.beliefs.compounds)
 
     def properties(self, candidates: Sequence[Candidate]) -> Properties:
         """Properties with the calibrated spread, one sample per member."""
