@@ -9,15 +9,16 @@ import numpy as np
 
 from matjax.thermo.calphad import newton
 from matjax.thermo.calphad.composition_sets import Prepared, Sets, batched, energies, inside, moles
-from matjax.thermo.calphad.newton import Model
+from matjax.thermo.calphad.newton import Descent, Model
 from matjax.thermo.calphad.screen import MISSING
 
-N_START, N_DESCENT = 3, 3
-"""Places where each phase is looked for; steps of a descent."""
+N_START, STEPS = 3, (2, 3, 3, 4, 6, 6)
+"""Places where each phase is looked for; steps of the turns of a descent, after each of which the hopeless are left."""
 
 REACH = 0.4
 """k T per atom: points farther above the plane than this start no descent."""
 
+_SETTLED, _HOPE, _SHORTEST = 1e-9, 6.0, 0.01  # eV/atom still to gain; heights above the plane in units of that; length of steps
 _NEAR, _APART = 0.1, 0.3  # site fractions about a phase that takes part, and about another place, where it is not looked for once more
 
 
@@ -27,23 +28,26 @@ def below(prepared: Prepared, temperature: np.ndarray, x: np.ndarray, sets: Sets
     lane, start = _starts(prepared, temperature, sets, sampled - potentials @ prepared.samples.x.T)
     phase, y = prepared.samples.phase[start], prepared.samples.y[start]
     y = inside(prepared, phase[:, None], y[:, None], x[lane])[:, 0]
-    potentials, force, active = np.where(x > 0, potentials, 0.0), np.full(len(lane), np.inf), np.arange(len(lane))
-    kernel = lambda *arrays: _descents(prepared.model, *arrays, n_step=N_DESCENT)
-    for k in range(8):
+    potentials, far = np.where(x > 0, potentials, 0.0), np.full(len(lane), np.inf)
+    found, active = Descent(y, y.copy(), np.zeros_like(y), np.ones(len(lane)), far, far.copy()), np.arange(len(lane))
+    for k, n_step in enumerate(STEPS):
         if not len(active):
             break
-        some = lane[active]
-        arrays = phase[active], y[active], temperature[some], potentials[some]
-        y[active], force[active], gain = batched(kernel, arrays, 2 * prepared.size)
-        active = active[(np.abs(gain) > 1e-9) & (force[active] - 4 * np.abs(gain) < 0)]
+        arrays = phase[active], *(part[active] for part in found), temperature[lane[active]], potentials[lane[active]]
+        for whole, part in zip(found, batched(partial(_descents, prepared.model, n_step), arrays), strict=True):
+            whole[active] = part
+        gain, force = np.abs(found.gain[active]), found.force[active]
+        active = active[(gain > _SETTLED) & (force < _HOPE * gain) & (found.length[active] > _SHORTEST)]
         if k == 0:
-            active = active[~_returns(prepared, temperature, potentials, sets, lane[active], phase[active], y[active], force[active])]
-    return lane, phase, prepared.variants.ordered(phase, y), force
+            back = _returns(prepared, temperature, potentials, sets, lane[active], phase[active], found.best[active], found.force[active])
+            active = active[~back]
+    return lane, phase, prepared.variants.ordered(phase, found.best), found.force
 
 
-@partial(jax.jit, static_argnames="n_step")
-def _descents(model: Model, phase, y, temperature, potentials, n_step):
-    return jax.vmap(partial(newton.descend, n_step=n_step), (None, 0, 0, 0, 0))(model, phase, y, temperature, potentials)
+@jax.jit
+def _descents(model: Model, n_step, phase, y, best, way, length, force, gain, temperature, potentials):
+    one = lambda phase, start, t, mu: newton.descend(model, phase, start, t, mu, n_step)
+    return jax.vmap(one)(phase, Descent(y, best, way, length, force, gain), temperature, potentials)
 
 
 def _starts(prepared: Prepared, temperature: np.ndarray, sets: Sets, reduced: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,18 +60,22 @@ def _starts(prepared: Prepared, temperature: np.ndarray, sets: Sets, reduced: np
             lane = np.flatnonzero(reduced[:, first] < 1e-5)
             lanes, starts = [*lanes, lane], [*starts, np.full(len(lane), first)]
             continue
-        mine, y, lane = reduced[:, first:last], prepared.samples.y[first:last], np.arange(len(reduced))
-        columns = np.flatnonzero(prepared.mixes[p])
+        y, columns = prepared.samples.y[first:last], np.flatnonzero(prepared.mixes[p])
+        lane, place = np.nonzero(reduced[:, first:last] < REACH * kt[:, None])
         for slot in range(sets.phase.shape[1]):
-            rows = np.flatnonzero((sets.phase[:, slot] == p) & sets.solved)
-            known = prepared.variants.ordered(sets.phase[rows, slot], sets.y[rows, slot])
-            mine[rows] = np.where(_near(y, known, columns, _NEAR), np.inf, mine[rows])
-        for _ in range(N_START):
-            place = mine[lane].argmin(1)
-            deep = mine[lane, place] < REACH * kt[lane]
-            lane, place = lane[deep], place[deep]
-            lanes, starts = [*lanes, lane], [*starts, first + place]
-            mine[lane] = np.where(_near(y, y[place], columns, _APART), np.inf, mine[lane])
+            own = np.flatnonzero((sets.phase[lane, slot] == p) & sets.solved[lane])
+            if len(own):
+                row = lane[own]
+                near = _near(y[place[own]], prepared.variants.ordered(sets.phase[row, slot], sets.y[row, slot]), columns, _NEAR)
+                lane, place = np.delete(lane, own[near]), np.delete(place, own[near])
+        order = np.lexsort((reduced[lane, first + place], lane))
+        lane, place = lane[order], place[order]
+        for k in range(N_START):
+            row, at, count = np.unique(lane, return_index=True, return_counts=True)
+            lanes, starts = [*lanes, row], [*starts, first + place[at]]
+            if k < N_START - 1:
+                left = ~_near(y[place], y[np.repeat(place[at], count)], columns, _APART)
+                lane, place = lane[left], place[left]
     return np.concatenate(lanes), np.concatenate(starts)
 
 
@@ -84,9 +92,9 @@ def _returns(prepared: Prepared, temperature, potentials, sets: Sets, lane, phas
     return returns
 
 
-def _near(points: np.ndarray, y: np.ndarray, columns: np.ndarray, distance: float) -> np.ndarray:
-    """Whether points [n, Y] lie within a distance, in each of some columns, of rows y [m, Y]: [m, n]."""
-    near = np.ones((len(y), len(points)), bool)
+def _near(a: np.ndarray, b: np.ndarray, columns: np.ndarray, distance: float) -> np.ndarray:
+    """Whether site fractions a and b [n, Y] lie within a distance in each of some columns, [n]."""
+    near = np.ones(len(a), bool)
     for i in columns:
-        near &= np.abs(points[None, :, i] - y[:, i, None]) < distance
+        near &= np.abs(a[:, i] - b[:, i]) < distance
     return near

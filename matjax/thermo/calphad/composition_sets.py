@@ -17,8 +17,8 @@ from matjax.thermo.calphad.screen import BLOCK, thinned
 from matjax.thermo.calphad.system import System
 from matjax.thermo.calphad.variants import Variants
 
-SIZES = {2: 64}
-"""Rows of a batch by the number of elements, otherwise 16: enough to hide what a call costs, few enough to wait for few stragglers."""
+FEW, MANY = 16, 64
+"""Rows of a batch: enough to hide what a call costs, and few enough to wait for few stragglers."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,6 @@ class Prepared:
     content: np.ndarray
     mixes: np.ndarray
     variants: Variants
-
-    @property
-    def size(self) -> int:
-        """Rows of a batch."""
-        return SIZES.get(self.shape[0], 16)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -64,12 +59,14 @@ class Sets(NamedTuple):
     solved: np.ndarray
 
 
-def batched(kernel, arrays: tuple[np.ndarray, ...], size: int) -> tuple[np.ndarray, ...]:
-    """Runs a kernel over rows in batches of one size, so that one program is compiled; what is missing in the last is repeated."""
-    n, parts = len(arrays[0]), []
-    for first in range(0, n, size):
+def batched(kernel, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Runs a kernel over rows in batches of two sizes, so that two programs are compiled; what is missing in the last is repeated."""
+    n, parts, first = len(arrays[0]), [], 0
+    while first < n:
+        size = MANY if n - first > 2 * FEW else FEW
         rows = np.minimum(np.arange(first, first + size), n - 1)
         parts.append(jax.tree.leaves(kernel(*(a[rows] for a in arrays))))
+        first += size
     return tuple(np.concatenate([np.asarray(leaf) for leaf in column])[:n] for column in zip(*parts, strict=True))
 
 
@@ -97,4 +94,4 @@ def _energies(model: Model, phase, y, temperature):
 
 def energies(prepared: Prepared, phase: np.ndarray, y: np.ndarray, temperature: np.ndarray) -> np.ndarray:
     """Energies per formula unit of phases [n] with site fractions [n, Y]."""
-    return batched(partial(_energies, prepared.model), (phase, y, temperature), 4 * prepared.size)[0]
+    return batched(partial(_energies, prepared.model), (phase, y, temperature))[0]

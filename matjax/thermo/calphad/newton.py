@@ -74,13 +74,19 @@ def moved(model: Model, phase, y: Array, logarithmic: Array) -> Array:
     return new / (model.member[phase].T @ (model.member[phase] @ new) + (new <= 0))
 
 
-def descend(model: Model, phase, y: Array, temperature, potentials: Array, n_step: int) -> tuple[Array, Array, Array]:
-    """Steps towards the lowest point of a phase below the plane of chemical potentials.
+class Descent(NamedTuple):
+    """A search for the lowest point of a phase below a plane, half-way: it goes on where it stopped."""
 
-    Returns:
-      Site fractions of the lowest point met; its driving force in eV per atom (negative: below the plane); what Newton's model still
-      expects to gain.
-    """
+    y: Array  # [Y] where to look next
+    best: Array  # [Y] the lowest point met
+    way: Array  # [Y] Newton's step from there, of logarithms
+    length: Array  # of the step that is tried
+    force: Array  # driving force at the lowest point, eV per atom; negative: below the plane
+    gain: Array  # what Newton's model expects to gain from there
+
+
+def descend(model: Model, phase, start: Descent, temperature, potentials: Array, n_step) -> Descent:
+    """Steps towards the lowest point of a phase below the plane of chemical potentials."""
     values = coefficients(model.jets, model.system, phase, temperature)
 
     def step(_, state):
@@ -94,88 +100,113 @@ def descend(model: Model, phase, y: Array, temperature, potentials: Array, n_ste
         best, way = jnp.where(better, y, best), jnp.asarray(jnp.where(better, -move * at.scale, way))
         length = jnp.asarray(jnp.where(better, 1.0, _SHORTER * length))  # a step that led upwards is taken again, shorter
         lowest, gain = jnp.where(better, force, lowest), jnp.where(better, expected, gain)
-        return moved(model, phase, best, length * way), best, way, length, lowest, gain
+        return Descent(moved(model, phase, best, length * way), best, way, length, lowest, gain)
 
-    far = jnp.asarray(jnp.inf)
-    _, best, *_, lowest, gain = jax.lax.fori_loop(0, n_step, step, (y, y, jnp.zeros_like(y), jnp.ones(()), far, far))
-    return best, lowest, gain
+    return jax.lax.fori_loop(0, n_step, step, start)
 
 
-class Phases(NamedTuple):
-    """Up to K phases in equilibrium: index [K], -1 = none; site fractions [K, Y]; formula units [K]; chemical potentials [C]."""
+class Mixtures(NamedTuple):
+    """B mixtures of up to K phases, the phases of all in one list of F, so that few places are empty whatever their numbers.
+
+    Attributes:
+      phase: Index of each phase [F], -1 = none.
+      owner: The mixture that it is part of [F].
+      y: Site fractions [F, Y].
+      slot: Places of each mixture's phases in the list [B, K]; F = none.
+      amounts: Formula units [B, K].
+      potentials: Chemical potentials [B, C].
+    """
 
     phase: Array
+    owner: Array
     y: Array
+    slot: Array
     amounts: Array
     potentials: Array
 
 
 class Residual(NamedTuple):
-    """What is left: eV per atom off the plane, atoms, scaled step; the energy; solved: little is left, and every phase is stable."""
+    """What is left [B]: eV per atom off the plane, atoms, scaled step; solved: little is left, and every phase is stable."""
 
     plane: Array
     mass: Array
     force: Array
-    energy: Array
     solved: Array
 
 
-def balance(model: Model, phases: Phases, temperature, x: Array, values: Array) -> tuple[Phases, Residual]:
-    """One step to the equilibrium of given phases, and what was left before it.
+class _Share(NamedTuple):
+    """What a phase adds to the balance of its mixture."""
+
+    energy: Array
+    moles: Array  # [C]
+    follow: Array  # [C, C] moles that follow the potentials
+    shift: Array  # [C] moles that follow the forces
+    pivot: Array
+
+
+def balance(model: Model, mixtures: Mixtures, temperature, x: Array, values: Array) -> tuple[Mixtures, Residual]:
+    """One step to the equilibrium of given phases at temperatures [B] and compositions [B, C], and what was left before it.
 
     Source:
       Hillert, Physica B+C 103 (1981) 31; Sundman, Lu & Ohtani, Comput. Mater. Sci. 101 (2015) 127, eqs. 41-57.
     """
-    n_element = len(x)
-    at = jax.vmap(linear, (None, 0, 0, None, 0))(model, phases.phase, phases.y, temperature, values)
-    present, active = x > 0, phases.phase >= 0
-    at = jax.tree.map(lambda a: jnp.where(active.reshape(-1, *(1,) * (a.ndim - 1)), a, 0.0), at)
-    weight = jnp.where(active, jnp.maximum(phases.amounts, 1e-6), 0.0)
-    follow = jnp.einsum("k,kyc,kyd->cd", weight, at.content, at.response)
-    shift = jnp.einsum("k,kyc,ky->c", weight, at.content, at.force)
-    old = jnp.where(present, phases.potentials, 0.0)
-    missing = jnp.asarray(jnp.where(present, x - phases.amounts @ at.moles, 0.0))
+    phase, owner, y, slot = mixtures[:4]
+    at = jax.vmap(linear, (None, 0, 0, 0, 0))(model, phase, y, temperature[owner], values)
+    listed = phase >= 0
+    follow, shift = jnp.einsum("fyc,fyd->fcd", at.content, at.response), jnp.einsum("fyc,fy->fc", at.content, at.force)
+    shares = _Share(at.energy, at.moles, follow, shift, at.pivot)
+    put = lambda a: jnp.concatenate([jnp.where(listed.reshape(-1, *(1,) * (a.ndim - 1)), a, 0.0), jnp.zeros((1, *a.shape[1:]))])[slot]
+    active = slot < len(phase)
+    potentials, change, plane, mass, stable = jax.vmap(_plane)(
+        jax.tree.map(put, shares), active, mixtures.amounts, mixtures.potentials, x
+    )
+    step = jnp.where(listed[:, None], (at.response @ potentials[owner][..., None])[..., 0] - at.force, 0.0)
+    new = jnp.where(listed[:, None], jax.vmap(moved, (None, 0, 0, 0))(model, phase, y, step * at.scale), y)
+    force = put(jnp.abs(step).max(-1)).max(-1)
+    solved = (plane < PLANE) & (mass < MASS) & (force < FORCE) & stable
+    return mixtures._replace(y=new, amounts=mixtures.amounts + change, potentials=potentials), Residual(plane, mass, force, solved)
+
+
+def _plane(at: _Share, active: Array, amounts: Array, old: Array, x: Array) -> tuple[Array, ...]:
+    """Potentials and changes of amounts of one mixture; what is off the plane and missing now; whether its phases are stable."""
+    present = x > 0
+    weight = jnp.where(active, jnp.maximum(amounts, 1e-6), 0.0)
+    follow, shift = jnp.einsum("k,kcd->cd", weight, at.follow), weight @ at.shift
+    old = jnp.where(present, old, 0.0)
+    missing = jnp.asarray(jnp.where(present, x - amounts @ at.moles, 0.0))
     off = at.energy - at.moles @ old
     matrix = jnp.block(
         [[follow + jnp.diag(jnp.where(present, _FIXED, 1.0)), at.moles.T], [at.moles, jnp.diag(jnp.where(active, 0.0, 1.0))]]
     )
-    right = jnp.concatenate([missing + shift - follow @ old, off])
-    change = jnp.linalg.solve(matrix, right)
-    potentials = old + change[:n_element]
-    step = at.response @ potentials - at.force
-    y = jax.vmap(moved, (None, 0, 0, 0))(model, phases.phase, phases.y, step * at.scale)
-    y = jnp.where(active[:, None], y, phases.y)
-    n_atom = jnp.maximum(at.moles.sum(-1), 1e-3)
-    plane, mass, force = jnp.abs(off / n_atom).max(), jnp.abs(missing).max(), jnp.abs(step).max()
-    solved = (plane < PLANE) & (mass < MASS) & (force < FORCE) & jnp.all((at.pivot > 0) | ~active)
-    new = Phases(phases.phase, y, phases.amounts + change[n_element:], potentials)
-    return new, Residual(plane, mass, force, phases.amounts @ at.energy, solved)
+    change = jnp.linalg.solve(matrix, jnp.concatenate([missing + shift - follow @ old, off]))
+    plane = jnp.abs(off / jnp.maximum(at.moles.sum(-1), 1e-3)).max()
+    stable = jnp.all((at.pivot > 0) | ~active)
+    return old + change[: len(x)], change[len(x) :], plane, jnp.abs(missing).max(), stable
 
 
-def solve(model: Model, phases: Phases, temperature, x: Array, n_step: int) -> tuple[Phases, Residual]:
-    """The equilibrium of given phases at temperatures [B] and compositions [B, C]; every field of `phases` leads with B.
+def solve(model: Model, mixtures: Mixtures, temperature, x: Array, n_step) -> tuple[Mixtures, Residual]:
+    """The equilibrium of given phases at temperatures [B] and compositions [B, C].
 
     Amounts may come out negative: that phase does not take part. Not solved within n_step: the flag says so, and more steps may follow.
     """
-    values = jax.vmap(jax.vmap(coefficients, (None, None, 0, None)), (None, None, 0, 0))(
-        model.jets, model.system, phases.phase, temperature
-    )
-    step = jax.vmap(balance, (None, 0, 0, 0, 0))
+    values = jax.vmap(coefficients, (None, None, 0, 0))(model.jets, model.system, mixtures.phase, temperature[mixtures.owner])
 
     def more(state):
         *_, residual, k = state
         return ~jnp.all(residual.solved) & (k < n_step)
 
     def one(state):
-        phases, residual, k = state
-        new, found = step(model, phases, temperature, x, values)
-        keep = lambda new, old: jax.tree.map(lambda a, b: jnp.where(found.solved.reshape((-1,) + (1,) * (a.ndim - 1)), b, a), new, old)
-        return keep(new, phases), found, k + 1
+        mixtures, _, k = state
+        new, found = balance(model, mixtures, temperature, x, values)
+        keep = lambda new, old, solved: jnp.where(solved.reshape((-1,) + (1,) * (new.ndim - 1)), old, new)
+        y = keep(new.y, mixtures.y, found.solved[mixtures.owner])
+        amounts, potentials = (keep(a, b, found.solved) for a, b in zip(new[4:], mixtures[4:], strict=True))
+        return mixtures._replace(y=y, amounts=amounts, potentials=potentials), found, k + 1
 
-    _, start = jax.eval_shape(step, model, phases, temperature, x, values)
-    start = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), start)
-    phases, residual, _ = jax.lax.while_loop(more, one, (phases, start, 0))
-    return phases, residual
+    nothing = jnp.full(len(x), jnp.inf)
+    start = Residual(nothing, nothing, nothing, nothing < 0)
+    mixtures, residual, _ = jax.lax.while_loop(more, one, (mixtures, start, 0))
+    return mixtures, residual
 
 
 def _solve(matrix: Array, right: Array, least: Array) -> tuple[Array, Array]:

@@ -43,7 +43,7 @@ class Pool:
         atoms = np.maximum(amount.sum(-1), 1e-9)
         energy = np.full(phase.shape, np.inf)
         energy[lane, place] = energies(self.prepared, phase[lane, place], y[lane, place], self.temperature[rows][lane]) / atoms[lane, place]
-        index, fractions, potentials = batched(_hulls, (self.x[rows], amount / atoms[..., None], energy), self.prepared.size)
+        index, fractions, potentials = batched(_hulls, (self.x[rows], amount / atoms[..., None], energy))
         take = lambda a: np.take_along_axis(a, index.reshape(*index.shape, *(1,) * (a.ndim - 2)), 1)
         return Sets(np.where(index >= 0, take(phase), -1), take(y), fractions / take(atoms), potentials, np.zeros(len(rows), bool))
 

@@ -9,26 +9,22 @@ from __future__ import annotations
 
 from functools import partial
 
-import jax
 import numpy as np
 
-from matjax.thermo.calphad import newton
 from matjax.thermo.calphad.below import below
 from matjax.thermo.calphad.composition_sets import Prepared, Sets, batched, energies, inside, moles
-from matjax.thermo.calphad.newton import Model, Phases
 from matjax.thermo.calphad.pool import Pool
 from matjax.thermo.calphad.screen import lowest
-from matjax.thermo.calphad.variants import Variants
+from matjax.thermo.calphad.settle import settle
 
 BELOW = 1e-7
 """eV/atom that a phase may lie below the plane: nothing found deeper settles a point."""
 
-N_ROUND, N_JOIN, N_STEP = 16, 4, 6
-"""Rounds; those in which what lies below a solution may simply join it; steps of one solution."""
+N_ROUND, N_JOIN = 16, 4
+"""Rounds; those in which what lies below a solution may simply join it."""
 
 _CLOSE = 0.02  # site fractions between points that become one in any case where the phase sags between them
 _HIGH = 0.004  # eV/atom above the plane of a mixture that is not solved, up to which points join its next hull
-_SAME = 1e-4  # site fractions that count as equal
 _ALIKE = 1e-9  # eV/atom between energies of the same solution
 
 
@@ -41,7 +37,7 @@ def equilibrate(prepared: Prepared, temperature: np.ndarray, x: np.ndarray) -> t
     todo, refuted = np.arange(len(x)), np.full(len(x), np.inf)
     for k in range(N_ROUND):
         start = _take(sets, todo)
-        some = _solve(prepared, temperature[todo], x[todo], start)
+        some = settle(prepared, temperature[todo], x[todo], start)
         energy = (x[todo] * np.where(x[todo] > 0, some.potentials, 0.0)).sum(1)
         # What was refuted before comes back where the hull is degenerate: then the hull's own plane leads on.
         same = some.solved & (energy > refuted[todo] - _ALIKE)
@@ -91,7 +87,7 @@ def _put(sets: Sets, rows: np.ndarray, some: Sets) -> None:
 
 def _screen(prepared: Prepared, x: np.ndarray, sampled: np.ndarray) -> Sets:
     """The hull of the sampled points as composition sets, one per point."""
-    index, fractions, potentials = batched(partial(_lowest, prepared), (x, sampled), prepared.size)
+    index, fractions, potentials = batched(partial(_lowest, prepared), (x, sampled))
     if np.any((index < 0) & (fractions > 1e-6) & (x > 0)):
         bad = int(np.flatnonzero(((index < 0) & (fractions > 1e-6) & (x > 0)).any(1))[0])
         raise ValueError(f"no mixture of the phases has the composition {x[bad].tolist()}: it lies outside of what they can hold")
@@ -136,65 +132,3 @@ def _largest(sets: Sets) -> Sets:
     order = np.where(same, amounts[:, None, :] - 1e-12 * slots, -np.inf).argmax(2)
     keep = (order == slots) & (phase >= 0)
     return sets._replace(phase=np.where(keep, phase, -1), amounts=np.where(keep, total, 0.0))
-
-
-@partial(jax.jit, static_argnames="n_step")
-def _solved(model: Model, phase, y, amounts, potentials, temperature, x, n_step):
-    return newton.solve(model, Phases(phase, y, amounts, potentials), temperature, x, n_step)
-
-
-def _solve(prepared: Prepared, temperature: np.ndarray, x: np.ndarray, sets: Sets) -> Sets:
-    """Newton's method for the given composition sets; those that come out negative or twice are taken out, and the rest solved again."""
-    sets = Sets(*(part.copy() for part in sets))
-    todo = np.arange(len(x))
-    for _ in range(2 * x.shape[1]):
-        if not len(todo):
-            break
-        order = np.argsort(sets.phase[todo] < 0, axis=1, kind="stable")
-        for part in sets[:3]:
-            part[todo] = np.take_along_axis(part[todo], order.reshape(*order.shape, *(1,) * (part.ndim - 2)), 1)
-        _newton(prepared, temperature, x, sets, todo)
-        todo = todo[_reduce(prepared.variants, sets, todo)]
-    sets.solved[todo] = False
-    return sets
-
-
-def _newton(prepared: Prepared, temperature: np.ndarray, x: np.ndarray, sets: Sets, todo: np.ndarray) -> None:
-    """Solves rows of `sets`, those with as many phases together; stragglers get two more turns by themselves."""
-    count = (sets.phase[todo] >= 0).sum(1)
-    kernel = lambda *arrays: _solved(prepared.model, *arrays, n_step=N_STEP)
-    before = 0
-    for k in sorted({1, 2, 3, x.shape[1]}):
-        rows, before = todo[(count > before) & (count <= k)], k
-        trial = Sets(sets.phase[rows, :k], sets.y[rows, :k], sets.amounts[rows, :k], sets.potentials[rows], np.zeros(len(rows), bool))
-        some = np.arange(len(rows))
-        for _ in range(3):
-            if not len(some):
-                break
-            *found, _, _, _, _, solved = batched(
-                kernel, (*(part[some] for part in trial[:4]), temperature[rows[some]], x[rows[some]]), prepared.size
-            )
-            solved &= np.isfinite(found[3]).all(1) & np.isfinite(found[2]).all(1)
-            _put(trial, some, Sets._make((*found, solved)))
-            some = some[~solved & np.isfinite(found[3]).all(1)]
-        sets.solved[rows] = trial.solved
-        good = rows[trial.solved]
-        sets.y[good, :k], sets.amounts[good, :k], sets.potentials[good] = (part[trial.solved] for part in trial[1:4])
-
-
-def _reduce(variants: Variants, sets: Sets, rows: np.ndarray) -> np.ndarray:
-    """Takes one superfluous composition set out of each solution; says which solutions had one."""
-    phase, y, amounts = sets.phase[rows], sets.y[rows], sets.amounts[rows]
-    present = phase >= 0
-    lowest = np.where(present, amounts, np.inf).argmin(1)
-    negative = np.where(present, amounts, np.inf).min(1) < -1e-10
-    slots = np.arange(phase.shape[1])
-    same = (phase[:, :, None] == phase[:, None, :]) & present[:, :, None] & (slots[:, None] > slots[None, :])
-    lane, i, j = np.nonzero(same)
-    same[lane, i, j] = np.abs(variants.nearest(phase[lane, i], y[lane, i], y[lane, j]) - y[lane, j]).max(-1) < _SAME
-    twice = same.any((1, 2))
-    drop = np.where(twice, same.any(2).argmax(1), lowest)
-    change = sets.solved[rows] & (negative | twice) & (present.sum(1) > 1)
-    sets.phase[rows[change], drop[change]] = -1
-    sets.amounts[rows[change], drop[change]] = 0.0
-    return change
