@@ -22,6 +22,7 @@ _LONGEST = 5.0  # step in the logarithm of a site fraction
 _TRACE, _FAR = 1e-2, 40.0  # site fraction below which constituents are alone with the ideal term, and may vanish at once
 _WIDEST = 0.3  # step in a site fraction
 _SHORTER = 0.2  # of a step that led upwards
+_LARGEST = 0.5  # atoms by which a phase grows or shrinks in a step
 _FIXED = 1e-9  # 1/eV, holds chemical potentials that the phases leave open where they are
 PLANE, MASS, FORCE = 1e-9, 1e-11, 1e-7
 """What a solved equilibrium leaves: eV per atom between phases and plane, atoms, and the step in scaled site fractions."""
@@ -157,14 +158,16 @@ def balance(model: Model, mixtures: Mixtures, temperature, x: Array, values: Arr
     shares = _Share(at.energy, at.moles, follow, shift, at.pivot)
     put = lambda a: jnp.concatenate([jnp.where(listed.reshape(-1, *(1,) * (a.ndim - 1)), a, 0.0), jnp.zeros((1, *a.shape[1:]))])[slot]
     active = slot < len(phase)
-    potentials, change, plane, mass, stable = jax.vmap(_plane)(
+    potentials, change, share, plane, mass, stable = jax.vmap(_plane)(
         jax.tree.map(put, shares), active, mixtures.amounts, mixtures.potentials, x
     )
     step = jnp.where(listed[:, None], (at.response @ potentials[owner][..., None])[..., 0] - at.force, 0.0)
-    new = jnp.where(listed[:, None], jax.vmap(moved, (None, 0, 0, 0))(model, phase, y, step * at.scale), y)
+    way = share[owner][:, None] * step * at.scale
+    new = jnp.where(listed[:, None], jax.vmap(moved, (None, 0, 0, 0))(model, phase, y, way), y)
     force = put(jnp.abs(step).max(-1)).max(-1)
+    reached = share[:, None] * potentials + (1 - share[:, None]) * jnp.where(x > 0, mixtures.potentials, 0.0)
     solved = (plane < PLANE) & (mass < MASS) & (force < FORCE) & stable
-    return mixtures._replace(y=new, amounts=mixtures.amounts + change, potentials=potentials), Residual(plane, mass, force, solved)
+    return mixtures._replace(y=new, amounts=mixtures.amounts + change, potentials=reached), Residual(plane, mass, force, solved)
 
 
 def _plane(at: _Share, active: Array, amounts: Array, old: Array, x: Array) -> tuple[Array, ...]:
@@ -181,7 +184,9 @@ def _plane(at: _Share, active: Array, amounts: Array, old: Array, x: Array) -> t
     change = jnp.linalg.solve(matrix, jnp.concatenate([missing + shift - follow @ old, off]))
     plane = jnp.abs(off / jnp.maximum(at.moles.sum(-1), 1e-3)).max()
     stable = jnp.all((at.pivot > 0) | ~active)
-    return old + change[: len(x)], change[len(x) :], plane, jnp.abs(missing).max(), stable
+    tilt, growth = change[: len(x)], change[len(x) :]
+    share = jnp.minimum(1.0, _LARGEST / jnp.maximum(jnp.abs(growth * at.moles.sum(-1)).max(), _TINY))
+    return old + tilt, share * growth, share, plane, jnp.abs(missing).max(), stable
 
 
 def solve(model: Model, mixtures: Mixtures, temperature, x: Array, n_step) -> tuple[Mixtures, Residual]:

@@ -20,8 +20,8 @@ from matjax.thermo.calphad.settle import settle
 BELOW = 1e-7
 """eV/atom that a phase may lie below the plane: nothing found deeper settles a point."""
 
-N_ROUND, N_JOIN = 16, 4
-"""Rounds; those in which what lies below a solution may simply join it."""
+N_ROUND, N_HULL = 16, 4
+"""Rounds; those after which the hull of what was met is read in more than one way."""
 
 _CLOSE = 0.02  # site fractions between points that become one in any case where the phase sags between them
 _HIGH = 0.004  # eV/atom above the plane of a mixture that is not solved, up to which points join its next hull
@@ -42,7 +42,7 @@ def equilibrate(prepared: Prepared, temperature: np.ndarray, x: np.ndarray) -> t
         # What was refuted before comes back where the hull is degenerate: then the hull's own plane leads on.
         same = some.solved & (energy > refuted[todo] - _ALIKE)
         some.solved[same], some.potentials[same] = False, start.potentials[same]
-        refuted[todo[some.solved]] = energy[some.solved]
+        refuted[todo[some.solved]] = energy[some.solved]  # lower each time
         lane, phase, y, force = below(prepared, temperature[todo], x[todo], some, sampled[todo])
         deepest = np.zeros(len(todo))
         np.minimum.at(deepest, lane, force)
@@ -54,11 +54,11 @@ def equilibrate(prepared: Prepared, temperature: np.ndarray, x: np.ndarray) -> t
         left = ~done[lane] & (force < np.where(some.solved[lane], -BELOW, _HIGH))
         pool.add(todo[~done], mixed, sets)
         pool.extend(todo[lane[left]], phase[left], y[left])
-        joined = _join(prepared, sets, todo[lane[left]], phase[left], y[left], force[left]) if k < N_JOIN else np.zeros(0, int)
+        joined = _join(prepared, sets, todo[lane[left]], phase[left], y[left], force[left])
         todo = todo[~done]
         again = np.setdiff1d(todo, joined)
         if len(again):
-            found, way = pool.lowest(again), k % 3 if k >= N_JOIN else 0  # three ways to read a hull that did not settle
+            found, way = pool.lowest(again), max(k - N_HULL, 0) % 3  # three ways to read a hull that did not settle
             found = _largest(found) if way == 2 else found
             _put(sets, again, _merge(prepared, temperature[again], x[again], found, _CLOSE if way == 1 else 1.0))
     return sets, gap

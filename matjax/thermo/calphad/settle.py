@@ -19,7 +19,7 @@ _GONE, _LOST = -0.02, 1.0  # atoms in a phase that is on its way out; atoms miss
 
 def settle(prepared: Prepared, temperature: np.ndarray, x: np.ndarray, sets: Sets) -> Sets:
     """Solves for the equilibrium of given composition sets. Phases with negative amounts, and one of two that are the same, are taken
-    out; where no solution is found, the sets stay what they were."""
+    out; where no solution is found, the sets stay what they were. Those that are left come first."""
     trial = Sets(*(part.copy() for part in sets))
     trial.solved[:] = False
     todo, turn = np.arange(len(x)), np.zeros(len(x), int)
@@ -32,7 +32,9 @@ def settle(prepared: Prepared, temperature: np.ndarray, x: np.ndarray, sets: Set
         todo = todo[changed | ~(trial.solved[todo] | hopeless)]
     for part, given in zip(trial[:4], sets[:4], strict=True):
         part[~trial.solved] = given[~trial.solved]
-    return trial
+    order = np.argsort(trial.phase < 0, axis=1, kind="stable")
+    ahead = lambda part: np.take_along_axis(part, order.reshape(*order.shape, *(1,) * (part.ndim - 2)), 1)
+    return trial._replace(phase=ahead(trial.phase), y=ahead(trial.y), amounts=ahead(trial.amounts))
 
 
 @jax.jit
