@@ -34,15 +34,16 @@ def equilibrate(prepared: Prepared, temperature: np.ndarray, x: np.ndarray) -> t
     mixed = _screen(prepared, x, sampled)
     sets = _merge(prepared, temperature, x, mixed)
     gap, pool = np.full(len(x), np.nan), Pool(prepared, temperature, x)
-    todo, refuted = np.arange(len(x)), np.full(len(x), np.inf)
+    todo, refuted, barred = np.arange(len(x)), np.full(len(x), np.inf), np.full(sets.phase.shape, -1)
     for k in range(N_ROUND):
         start = _take(sets, todo)
         some = settle(prepared, temperature[todo], x[todo], start)
         energy = (x[todo] * np.where(x[todo] > 0, some.potentials, 0.0)).sum(1)
         # What was refuted before comes back where the hull is degenerate: then the hull's own plane leads on.
-        same = some.solved & (energy > refuted[todo] - _ALIKE)
+        members, change = np.sort(some.phase, 1), energy - refuted[todo]
+        same = some.solved & ((change > _ALIKE) | ((change > -_ALIKE) & (members == barred[todo]).all(1)))
         some.solved[same], some.potentials[same] = False, start.potentials[same]
-        refuted[todo[some.solved]] = energy[some.solved]  # lower each time
+        refuted[todo[some.solved]], barred[todo[some.solved]] = energy[some.solved], members[some.solved]
         lane, phase, y, force = below(prepared, temperature[todo], x[todo], some, sampled[todo])
         deepest = np.zeros(len(todo))
         np.minimum.at(deepest, lane, force)
