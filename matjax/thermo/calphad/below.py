@@ -12,8 +12,8 @@ from matjax.thermo.calphad.composition_sets import Prepared, Sets, batched, ener
 from matjax.thermo.calphad.newton import Descent, Model
 from matjax.thermo.calphad.screen import MISSING
 
-N_START, STEPS = 3, (2, 3, 3, 4, 6, 6)
-"""Places where each phase is looked for; steps of the turns of a descent, after each of which the hopeless are left."""
+N_START, STEPS = 4, (2, 3, 3, 4, 6, 6)
+"""Places where each part of a phase is looked for; steps of the turns of a descent, after each of which the hopeless are left."""
 
 REACH = 0.4
 """k T per atom: points farther above the plane than this start no descent."""
@@ -29,19 +29,20 @@ def below(prepared: Prepared, temperature: np.ndarray, x: np.ndarray, sets: Sets
     phase, y = prepared.samples.phase[start], prepared.samples.y[start]
     y = inside(prepared, phase[:, None], y[:, None], x[lane])[:, 0]
     potentials, far = np.where(x > 0, potentials, 0.0), np.full(len(lane), np.inf)
-    found, active = Descent(y, y.copy(), np.zeros_like(y), np.ones(len(lane)), far, far.copy()), np.arange(len(lane))
+    found, active = (y, y.copy(), np.zeros_like(y), np.ones(len(lane)), far, far.copy()), np.arange(len(lane))
+    _, best, _, length, force, gain = found
     for k, n_step in enumerate(STEPS):
         if not len(active):
             break
-        arrays = phase[active], *(part[active] for part in found), temperature[lane[active]], potentials[lane[active]]
+        arrays = (phase[active], *(part[active] for part in found), temperature[lane[active]], potentials[lane[active]])
         for whole, part in zip(found, batched(partial(_descents, prepared.model, n_step), arrays), strict=True):
             whole[active] = part
-        gain, force = np.abs(found.gain[active]), found.force[active]
-        active = active[(gain > _SETTLED) & (force < _HOPE * gain) & (found.length[active] > _SHORTEST)]
+        hope = np.abs(gain[active])
+        active = active[(hope > _SETTLED) & (force[active] < _HOPE * hope) & (length[active] > _SHORTEST)]
         if k == 0:
-            back = _returns(prepared, temperature, potentials, sets, lane[active], phase[active], found.best[active], found.force[active])
+            back = _returns(prepared, temperature, potentials, sets, lane[active], phase[active], best[active], force[active])
             active = active[~back]
-    return lane, phase, prepared.variants.ordered(phase, found.best), found.force
+    return lane, phase, prepared.variants.ordered(phase, best), force
 
 
 @jax.jit
@@ -54,14 +55,16 @@ def _starts(prepared: Prepared, temperature: np.ndarray, sets: Sets, reduced: np
     """Where to look: each phase's deepest points that are no neighbours of each other or of a composition set of that phase."""
     lanes, starts = [], []
     kt = float(prepared.model.system.boltzmann) * temperature
-    for p in range(len(prepared.content)):
-        first, last = prepared.samples.start[p : p + 2]
-        if last == first + 1:  # no site fraction to vary
+    for first, last in zip(prepared.samples.part[:-1], prepared.samples.part[1:], strict=True):
+        p = prepared.samples.phase[first]
+        if not prepared.mixes[p].any():  # no site fraction to vary
             lane = np.flatnonzero(reduced[:, first] < 1e-5)
             lanes, starts = [*lanes, lane], [*starts, np.full(len(lane), first)]
             continue
         y, columns = prepared.samples.y[first:last], np.flatnonzero(prepared.mixes[p])
         lane, place = np.nonzero(reduced[:, first:last] < REACH * kt[:, None])
+        deepest = reduced[lane, first + place] <= reduced[lane[:, None], prepared.samples.near[first + place]].min(1)
+        lane, place = lane[deepest], place[deepest]
         for slot in range(sets.phase.shape[1]):
             own = np.flatnonzero((sets.phase[lane, slot] == p) & sets.solved[lane])
             if len(own):

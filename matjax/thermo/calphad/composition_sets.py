@@ -17,7 +17,7 @@ from matjax.thermo.calphad.screen import BLOCK, thinned
 from matjax.thermo.calphad.system import System
 from matjax.thermo.calphad.variants import Variants
 
-FEW, MANY = 16, 64
+FEW, MANY = 16, 128
 """Rows of a batch: enough to hide what a call costs, and few enough to wait for few stragglers."""
 
 

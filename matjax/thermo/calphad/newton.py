@@ -100,7 +100,7 @@ def descend(model: Model, phase, start: Descent, temperature, potentials: Array,
         better = force < lowest
         best, way = jnp.where(better, y, best), jnp.asarray(jnp.where(better, -move * at.scale, way))
         length = jnp.asarray(jnp.where(better, 1.0, _SHORTER * length))  # a step that led upwards is taken again, shorter
-        lowest, gain = jnp.where(better, force, lowest), jnp.where(better, expected, gain)
+        lowest, gain = jnp.asarray(jnp.where(better, force, lowest)), jnp.asarray(jnp.where(better, expected, gain))
         return Descent(moved(model, phase, best, length * way), best, way, length, lowest, gain)
 
     return jax.lax.fori_loop(0, n_step, step, start)
@@ -156,7 +156,8 @@ def balance(model: Model, mixtures: Mixtures, temperature, x: Array, values: Arr
     listed = phase >= 0
     follow, shift = jnp.einsum("fyc,fyd->fcd", at.content, at.response), jnp.einsum("fyc,fy->fc", at.content, at.force)
     shares = _Share(at.energy, at.moles, follow, shift, at.pivot)
-    put = lambda a: jnp.concatenate([jnp.where(listed.reshape(-1, *(1,) * (a.ndim - 1)), a, 0.0), jnp.zeros((1, *a.shape[1:]))])[slot]
+    only = lambda a: jnp.asarray(jnp.where(listed.reshape(-1, *(1,) * (a.ndim - 1)), a, 0.0))
+    put = lambda a: jnp.concatenate([only(a), jnp.zeros((1, *a.shape[1:]))])[slot]
     active = slot < len(phase)
     potentials, change, share, plane, mass, stable = jax.vmap(_plane)(
         jax.tree.map(put, shares), active, mixtures.amounts, mixtures.potentials, x

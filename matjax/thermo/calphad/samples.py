@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from scipy.spatial import KDTree
 
 from matjax.thermo.calphad.jets import coefficients, mixing, value
 from matjax.thermo.calphad.newton import Model
@@ -22,17 +23,33 @@ SPACING = 40.0
 N_POINT, LINE = 250, 64
 """Most points of one kind for one phase; steps between two constituents that share one sublattice alone."""
 
+N_NEAR = 6
+"""Neighbours of a point, itself among them."""
+
+_ORDERED = 0.4  # difference of site fractions from which a state is called ordered
 _NODES = 8  # temperatures that are tabulated in one call
 
 
 class Samples(NamedTuple):
-    """Points, phase by phase: y [N, Y], phase [N], atoms per formula unit [N], atomic fractions [N, C]; where each phase starts [P + 1]."""
+    """Points, phase by phase.
+
+    Attributes:
+      y: Site fractions [N, Y].
+      phase: Index [N].
+      atoms: Per formula unit [N].
+      x: Atomic fractions [N, C].
+      start: Where each phase starts [P + 1].
+      part: Where each part of a phase starts [S + 1]: what differs between like sublattices, as ordered states do, is a part of its own.
+      near: Rows of the nearest points of the same part [N, N_NEAR].
+    """
 
     y: np.ndarray
     phase: np.ndarray
     atoms: np.ndarray
     x: np.ndarray
     start: np.ndarray
+    part: np.ndarray
+    near: np.ndarray
 
 
 def samples(model: Model, variants: Variants) -> Samples:
@@ -50,10 +67,33 @@ def samples(model: Model, variants: Variants) -> Samples:
         y[:, (own >= 0) & ~mixes[p]] = 1.0
         amount = (y * sites[p]) @ content[p]
         real = amount.sum(1) > 1e-9
-        parts, phases, moles = [*parts, y[real]], [*phases, np.full(real.sum(), p)], [*moles, amount[real]]
+        y, amount = y[real], amount[real]
+        ordered = _order(y, [g for g in groups if mixes[p, g[0]]], content[p]) > _ORDERED
+        for some in (~ordered, ordered):
+            parts, phases, moles = [*parts, y[some]], [*phases, np.full(some.sum(), p)], [*moles, amount[some]]
     phase, amount = np.concatenate(phases), np.concatenate(moles)
     atoms = amount.sum(1)
-    return Samples(np.concatenate(parts), phase, atoms, amount / atoms[:, None], np.searchsorted(phase, np.arange(len(sublattice) + 1)))
+    start = np.searchsorted(phase, np.arange(len(sublattice) + 1))
+    parts = [y for y in parts if len(y)]
+    part = np.concatenate([[0], np.cumsum([len(y) for y in parts])])
+    near = np.concatenate([first + _nearest(y) for first, y in zip(part[:-1], parts, strict=True)])
+    return Samples(np.concatenate(parts), phase, atoms, amount / atoms[:, None], start, part, near)
+
+
+def _order(y: np.ndarray, groups: list[np.ndarray], content: np.ndarray) -> np.ndarray:
+    """How much site fractions [n, Y] differ between sublattices with the same constituents, [n]."""
+    order = np.zeros(len(y))
+    for alike in _like(groups, content):
+        for i in alike[1:]:
+            order = np.maximum(order, np.abs(y[:, groups[i]] - y[:, groups[alike[0]]]).max(1))
+    return order
+
+
+def _nearest(y: np.ndarray) -> np.ndarray:
+    """The N_NEAR nearest of points [n, Y] to each of them, itself among them; itself again where there are fewer."""
+    n = min(N_NEAR, len(y))
+    near = KDTree(y).query(y, n)[1].reshape(len(y), n)
+    return np.concatenate([near, np.repeat(np.arange(len(y))[:, None], N_NEAR - n, 1)], 1)
 
 
 def _blocks(groups: list[np.ndarray], content: np.ndarray) -> list[np.ndarray]:

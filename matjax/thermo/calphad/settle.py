@@ -18,8 +18,11 @@ _GONE, _LOST = -0.02, 1.0  # atoms in a phase that is on its way out; atoms miss
 
 
 def settle(prepared: Prepared, temperature: np.ndarray, x: np.ndarray, sets: Sets) -> Sets:
-    """Solves for the equilibrium of given composition sets. Phases with negative amounts, and one of two that are the same, are taken
-    out; where no solution is found, the sets stay what they were. Those that are left come first."""
+    """Solves for the equilibrium of given composition sets.
+
+    Phases with negative amounts, and one of two that are the same, are taken out; where no solution is found, the sets stay what they
+    were. Those that are left come first.
+    """
     trial = Sets(*(part.copy() for part in sets))
     trial.solved[:] = False
     todo, turn = np.arange(len(x)), np.zeros(len(x), int)
@@ -38,8 +41,8 @@ def settle(prepared: Prepared, temperature: np.ndarray, x: np.ndarray, sets: Set
 
 
 @jax.jit
-def _solved(model: Model, mixtures: Mixtures, temperature, x, n_step):
-    mixtures, residual = newton.solve(model, mixtures, temperature, x, n_step)
+def _solved(model: Model, mixtures, temperature, x, n_step):
+    mixtures, residual = newton.solve(model, Mixtures(*mixtures), temperature, x, n_step)
     return mixtures.y, mixtures.amounts, mixtures.potentials, residual.mass, residual.solved
 
 
@@ -61,7 +64,7 @@ def _advance(prepared: Prepared, temperature: np.ndarray, x: np.ndarray, sets: S
         slot = np.full((n_row, sets.phase.shape[1]), n_list)
         slot[lane, column] = np.arange(len(lane))
         slot[n:] = slot[n - 1]
-        mixtures = Mixtures(phase, owner, y, slot, sets.amounts[rows], sets.potentials[rows])
+        mixtures = (phase, owner, y, slot, sets.amounts[rows], sets.potentials[rows])
         y, amounts, potentials, mass, solved = map(np.asarray, _solved(prepared.model, mixtures, temperature[rows], x[rows], N_STEP))
         rows = rows[:n]
         sets.y[rows[lane], column] = y[: len(lane)]
