@@ -12,7 +12,7 @@ from matjax.thermo.calphad.composition_sets import Prepared, Sets, batched, ener
 from matjax.thermo.calphad.newton import Descent, Model
 from matjax.thermo.calphad.screen import MISSING
 
-N_START, STEPS = 4, (2, 3, 3, 4, 6, 6)
+N_START, STEPS = 4, (3, 3, 3, 4, 6, 6)
 """Places where each part of a phase is looked for; steps of the turns of a descent, after each of which the hopeless are left."""
 
 REACH = 0.4
