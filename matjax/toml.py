@@ -3,8 +3,8 @@
 A nested spec is a table. Where a field allows several classes, the table says which with `kind`: the class name in snake
 case (`matjax.config.kind_of`), or `my_package.my_module:MyRisk` for a class of your own. The allowed kinds are the
 members of the field's annotation, such as `ERM | GroupDRO | BaseRisk` where the last is a protocol; nothing has to be
-registered. A table without `kind` is of the class of the field's default, if all its settings are settings of that class. A flax
-module is read and written like a spec.
+registered. A table without `kind` changes the field's default: it is of that class, and what it leaves out stays as it is there. With
+`kind` what is left out is that class's own default. A flax module is read and written like a spec.
 
 - A spec or flax module is a table with a `kind`, or just the kind as a string where its defaults will do.
 - A tuple is an array, a float may be written without a point.
@@ -72,13 +72,20 @@ def to_dict(spec: Any, annotation: Any = None) -> dict[str, Any]:
     Raises:
       ValueError: If a setting has no form in TOML.
     """
-    known = _classes(type(spec) if annotation is None else annotation)
+    return _table(spec, type(spec) if annotation is None else annotation, None)
+
+
+def _table(spec: Any, annotation: Any, default: Any) -> dict[str, Any]:
+    """The settings of a spec as plain values; what is left out is that of `default`, if the reader starts from there."""
+    known = _classes(annotation)
     tag = kind_of(type(spec)) if type(spec) in known else f"{type(spec).__module__}:{type(spec).__qualname__}"
     table: dict[str, Any] = {} if known == [type(spec)] else {"kind": tag}
     for name, (hint, field) in _settings(type(spec)).items():
-        value = getattr(spec, name)
-        if value is not None or field.default is not None:
-            table[name] = _write(value, hint, f"{type(spec).__name__}.{name}")
+        value, start = getattr(spec, name), _default(field)
+        if "kind" not in table and type(default) is type(spec):
+            start = getattr(default, name)
+        if value is not None or start is not None:
+            table[name] = _write(value, hint, f"{type(spec).__name__}.{name}", start)
     return table
 
 
@@ -121,6 +128,11 @@ def _settings(cls: type) -> dict[str, tuple[Any, dataclasses.Field]]:
     return {name: (hints[name], f) for name, f in fields.items()}
 
 
+def _default(field: dataclasses.Field) -> Any:
+    """What a setting is when it is left out; MISSING if it must be given."""
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
 def _item_types(annotation: Any, n: int) -> list[Any] | None:
     """The annotations of the n items of an array, or None if no tuple of that length is allowed."""
     for member in _members(annotation):
@@ -153,12 +165,12 @@ def _word(member: Any) -> str:
     return getattr(member, "__name__", str(member))
 
 
-def _write(value: Any, annotation: Any, where: str) -> Any:
+def _write(value: Any, annotation: Any, where: str, default: Any = None) -> Any:
     """The plain value of one setting."""
     if value is None:
         return "none"
     if dataclasses.is_dataclass(value):
-        return to_dict(value, annotation)
+        return _table(value, annotation, default)
     if hasattr(value, "item") and np.ndim(value) == 0:
         return value.item()  # a number of NumPy or JAX
     if value == "none" and type(None) in _members(annotation):
@@ -173,13 +185,13 @@ def _write(value: Any, annotation: Any, where: str) -> Any:
     raise ValueError(f"{where} is {value!r} ({type(value).__name__}), which has no form in TOML")
 
 
-def _read(value: Any, annotation: Any, where: str) -> Any:
-    """The value of one setting, of one of the annotated types."""
+def _read(value: Any, annotation: Any, where: str, default: Any = None) -> Any:
+    """The value of one setting, of one of the annotated types; a table without `kind` starts from the default."""
     members, classes = _members(annotation), _classes(annotation)
     if value == "none" and type(None) in members:
         return None
     if classes and (isinstance(value, dict) or isinstance(value, str) and str not in members):
-        return _read_table({"kind": value} if isinstance(value, str) else value, classes, where)
+        return _read_table({"kind": value} if isinstance(value, str) else value, classes, where, default)
     hints = _item_types(annotation, len(value)) if isinstance(value, list) else None
     if hints is not None:
         return tuple(_read(v, h, _join(where, i)) for i, (v, h) in enumerate(zip(value, hints, strict=True)))
@@ -205,16 +217,17 @@ def _cast(value: Any, member: Any, where: str) -> Any:
     return None
 
 
-def _read_table(table: dict[str, Any], classes: Sequence[Any], where: str) -> Any:
+def _read_table(table: dict[str, Any], classes: Sequence[Any], where: str, default: Any = None) -> Any:
     """The spec of a table: picks its class, reads each setting, lets the class validate."""
-    cls = _class_of(table, classes, where)
+    cls = _class_of(table, classes, where, default)
     settings = _settings(cls)
+    starts = {name: _default(field) for name, (_, field) in settings.items()}
+    kept = {name: getattr(default, name) for name in settings} if type(default) is cls and "kind" not in table else {}
     unknown = next((key for key in table if key not in settings and key != "kind"), None)
     if unknown is not None:
         raise ValueError(f"{_join(where, unknown)} is not a setting of {kind_of(cls)}{_nearest(unknown, settings)}")
-    given = {
-        key: _read(_kinded(value, *settings[key]), settings[key][0], _join(where, key)) for key, value in table.items() if key in settings
-    }
+    read = lambda key, value: _read(value, settings[key][0], _join(where, key), (starts | kept)[key])
+    given = kept | {key: read(key, value) for key, value in table.items() if key in settings}
     required = [n for n, (_, f) in settings.items() if f.default is f.default_factory is dataclasses.MISSING and n not in given]
     if required:
         raise ValueError(f"{where or 'settings'}: {kind_of(cls)} also needs {', '.join(required)}")
@@ -224,31 +237,25 @@ def _read_table(table: dict[str, Any], classes: Sequence[Any], where: str) -> An
         raise ValueError(f"{where or 'settings'} ({kind_of(cls)}): {error}") from error
 
 
-def _kinded(value: Any, annotation: Any, field: dataclasses.Field) -> Any:
-    """A table without a `kind` with that of the setting's default, where that is one of several classes and has all these settings."""
-    classes, default = _classes(annotation), type(field.default)
-    if (
-        not isinstance(value, dict)
-        or "kind" in value
-        or len(classes) < 2
-        or default not in classes
-        or not value.keys() <= _settings(default).keys()
-    ):
-        return value
-    return {"kind": kind_of(default), **value}
-
-
-def _class_of(table: dict[str, Any], classes: Sequence[Any], where: str) -> Any:
-    """The class that a table's `kind` names among the allowed ones, or the only one there is."""
+def _class_of(table: dict[str, Any], classes: Sequence[Any], where: str, default: Any) -> Any:
+    """The class that a table's `kind` names among the allowed ones, or that of the default, or the only one there is."""
     kinds = {kind_of(c): c for c in classes if not _is_open(c)}
     kind = table.get("kind")
     if kind is None and len(classes) == len(kinds) == 1:
         return classes[0]
+    stranger = next((key for key in table if type(default) in classes and key not in _settings(type(default))), None)
+    if kind is None and type(default) in classes and stranger is None:
+        return type(default)
     if kind in kinds:
         return kinds[kind]
     if isinstance(kind, str) and ":" in kind and len(classes) > 1 - any(map(_is_open, classes)):
         return _own_class(kind, where)
     came = "kind is missing" if kind is None else f"there is no kind {kind!r}"
+    if kind is None and stranger is not None:
+        usual = type(default)
+        if difflib.get_close_matches(stranger, list(_settings(usual)), n=1):
+            raise ValueError(f"{_join(where, stranger)} is not a setting of {kind_of(usual)}{_nearest(stranger, _settings(usual))}")
+        came += f" ({stranger} is not a setting of {kind_of(usual)}, the default)"
     raise ValueError(f"{where or 'settings'}: {came}{_nearest(str(kind), [*kinds, 'my_package.my_module:MyClass'])}")
 
 

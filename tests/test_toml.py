@@ -144,6 +144,23 @@ def test_numbers_of_numpy_and_jax_are_written_as_numbers():
     assert math.isinf(from_toml(to_toml(Run(rate=math.inf)), Run).rate)
 
 
+@spec
+class Deep:
+    inner: GroupDRO = GroupDRO(0.5)
+    either: ERM | GroupDRO | Sized = GroupDRO(0.5, (0.2, 0.8))
+    run: Run = Run(domain="oxides")
+
+
+def test_a_table_without_kind_changes_the_default_of_its_field():
+    deep = from_toml("inner.levels = [0.2, 0.3]\neither.step_size = 0.6\nrun.rate = 1.0", Deep)
+    assert deep == Deep(GroupDRO(0.5, (0.2, 0.3)), GroupDRO(0.6, (0.2, 0.8)), Run(domain="oxides", rate=1.0))
+    assert from_toml('either = { kind = "group_dro", step_size = 0.6 }', Deep).either == GroupDRO(0.6)
+    without = Deep(run=Run())
+    assert 'domain = "none"' in to_toml(without) and from_toml(to_toml(without), Deep) == without
+    with pytest.raises(ValueError, match=r"^either.stepsize is not a setting of group_dro; did you mean 'step_size'\?$"):
+        from_toml("either.stepsize = 1.0", Deep)
+
+
 def test_what_has_no_form_in_toml_is_refused():
     with pytest.raises(ValueError, match=r"Run.tags.0 is <built-in function len>"):
         to_dict(Run(tags=(len,)))  # type: ignore[arg-type]
@@ -157,7 +174,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"base": {"kind": "group_dro", "stepsize": 1.0}}, r"^base.stepsize is not a setting of group_dro; did you mean 'step_size'\?$"),
     ({"base": {"kind": "groupdro"}}, r"^base: there is no kind 'groupdro'; did you mean 'group_dro'\?$"),
     ({"base": "irm"}, r"^base: there is no kind 'irm'; did you mean 'erm'\?$"),
-    ({"base": {"step_size": 1.0}}, r"^base: kind is missing; allowed: erm, group_dro, mixture, my_package"),
+    ({"base": {"step_size": 1.0}}, r"^base: kind is missing \(step_size is not a setting of erm, the default\); allowed: erm, group"),
     ({"base": {"kind": "no_such_package:Risk"}}, r"^base: cannot find the kind 'no_such_package:Risk': No module named"),
     ({"base": {"kind": "math:sqrt"}}, r"^base: 'math:sqrt' is neither a spec \(matjax.config.spec\) nor a flax module$"),
     ({"base": {"kind": "mixture", "parts": [{"kind": "erm", "x": 1}]}}, r"^base.parts.0.x is not a setting of erm; allowed: nothing$"),
