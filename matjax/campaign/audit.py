@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from matjax.types import Candidate
 from matjax.value.alloys import Alloys
 from matjax.value.audit import best_of_n, exactness, planted_hole
 from matjax.value.brake import Brake
+from matjax.value.compounds import Compounds
 from matjax.value.learner import ValueLearner
 from matjax.value.space import Space
 
@@ -81,7 +82,18 @@ def deep_audit(run_dir: str | Path, config: DiscoverConfig, n_pool: int = 48) ->
     surrogate = last_surrogate(Path(run_dir), config)
     key = child(config.key(), "audit")
     candidates = config.space.decode(*config.space.sample_uniform(n_pool, child(key, "pool")))
-    return [_planted(surrogate, candidates, config.brake, child(key, "picks")), _exact(surrogate, config.space, child(key, "exact"))]
+    return [
+        _judged("planted hole", lambda: _planted(surrogate, candidates, config.brake, child(key, "picks"))),
+        _judged("exactness", lambda: _exact(surrogate, config.space, child(key, "exact"))),
+    ]
+
+
+def _judged(name: str, check: Callable[[], Check]) -> Check:
+    """A check, or why it does not fit this campaign; the others are told all the same."""
+    try:
+        return check()
+    except ValueError as error:
+        return Check(name, None, str(error), {})
 
 
 def last_surrogate(run_dir: Path, config: DiscoverConfig) -> CrystalSurrogate:
@@ -195,7 +207,7 @@ def _exact(surrogate: CrystalSurrogate, space: Space, key: jax.Array) -> Check:
 
 
 def _corner(space: Any) -> Space:
-    """Fewer elements and, of alloys, coarser steps, until it can be listed."""
+    """Fewer elements and coarser steps of mixtures, until it can be listed."""
     required = [s for s in space.available if s in space.required]
     others = [s for s in space.available if s not in space.required]
     n = max(space.min_elements, len(required))
@@ -203,16 +215,19 @@ def _corner(space: Any) -> Space:
         chosen = tuple(s for s in space.available if s in (required + others)[:n_element])
         fewer = {"elements": chosen, "forbidden": (), "min_elements": n, "max_elements": min(space.max_elements, n_element)}
         for steps in _coarser(space, n):
-            small = dataclasses.replace(space, **fewer, **steps)
+            try:
+                small = dataclasses.replace(space, **fewer, **steps)
+            except ValueError:  # too few elements, or too coarse, for any candidate
+                continue
             if 2 <= small.n_leaf <= MOST_LEAVES:
                 return small
     raise ValueError(f"no corner of the space has at most {MOST_LEAVES} candidates")
 
 
-def _coarser(space: Space, n: int) -> Iterator[dict[str, Any]]:
+def _coarser(space: Alloys | Compounds, n: int) -> Iterator[dict[str, Any]]:
     """Settings of coarser compositions for candidates of at least n elements, finest first."""
     if not isinstance(space, Alloys):
-        yield {}
+        yield from ({"n_grid": n_grid} for n_grid in range(space.n_grid, 0, -1))
         return
     for n_site in range(space.n_site, n, -1):
         most = max(math.ceil(space.max_count * n_site / space.n_site), -(-n_site // n))

@@ -130,8 +130,8 @@ class DiscoverConfig:
         """Refuses settings that contradict each other, before anything is computed.
 
         Raises:
-          ValueError: If the oracle lacks elements or gives no frames, the proposer lacks its package, or nothing in the space can
-            satisfy the goals.
+          ValueError: If the oracle lacks elements or gives no frames, the proposer lacks its package, nothing in the space is
+            new, or nothing there can satisfy the goals.
         """
         if isinstance(self.proposer, BoTorch):
             self.proposer.check()
@@ -143,5 +143,10 @@ class DiscoverConfig:
         if self.space.max_elements > Search().n_active:
             raise ValueError(
                 f"space.max_elements is {self.space.max_elements}; stability is searched among at most {Search().n_active} elements"
+            )
+        if not self.problem().n_new():
+            raise ValueError(
+                f"the known set holds all {self.space.n_leaf:,} {self.space.what} of the space, so there is nothing to propose; "
+                "open more (space.prototypes, space.n_grid, space.max_elements) or leave structures out of known.compounds"
             )
         self.utility.check_reachable(self.space.available)

@@ -3,7 +3,7 @@
 from matjax.thermo.alloy.answer import answer
 from matjax.thermo.alloy.compound_stability import compound_stabilities
 from matjax.thermo.alloy.gibbs import Terms, gibbs_compounds, gibbs_elements, gibbs_liquid, gibbs_mixing, gibbs_solution
-from matjax.thermo.alloy.landscape import MEMBERS, Landscape, Points, Surfaces, landscape
+from matjax.thermo.alloy.landscape import MEMBERS, Landscape, NoReference, Points, Surfaces, landscape
 from matjax.thermo.alloy.liquid import LIQUID, Liquid, ideal_solidus, liquid
 from matjax.thermo.alloy.not_considered import NEAR_MELTING, NOT_CONSIDERED, not_considered
 from matjax.thermo.alloy.of_potential import Alloy, Sampling, landscape_of
@@ -47,6 +47,7 @@ __all__ = [
     "gibbs_solution",
     "MEMBERS",
     "Landscape",
+    "NoReference",
     "Points",
     "Surfaces",
     "landscape",

@@ -29,7 +29,7 @@ class Compounds(Space):
     Attributes:
       elements: Symbols in the order of every array over elements, as a tuple or as one string: "Al Co Ni Ti".
       prototypes: Structures: names of `simulate.prototypes` that are no lattice of solutions, and paths of CIF files, whose crystals
-        become prototypes.
+        become prototypes. By default the simple ordered structures of two elements, and Heusler's of three.
       n_grid: Steps of the composition of an orbit: 1 puts one element on each, 4 mixes elements in quarters.
       min_elements: Fewest elements in a compound.
       max_elements: Most elements in a compound.
@@ -40,7 +40,7 @@ class Compounds(Space):
 
     what: ClassVar[str] = "compounds"
     elements: tuple[str, ...] | str
-    prototypes: tuple[str, ...] | str = COMPOUNDS
+    prototypes: tuple[str, ...] | str = (*COMPOUNDS, "L2_1")
     n_grid: int = 1
     min_elements: int = 2
     max_elements: int = 3

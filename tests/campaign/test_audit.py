@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from matjax.campaign.audit import Check, _corner, _hole, _planted, to_json
+from matjax.campaign.audit import Check, _corner, _exact, _hole, _judged, _planted, to_json
 from matjax.campaign.crystals.surrogate import Doubt
-from matjax.value import Alloys, Brake, Entropic, Mean, Pessimism, Properties, StabilityGoal, Utility
+from matjax.value import Alloys, Brake, Compounds, Entropic, Mean, Pessimism, Properties, StabilityGoal, Utility
 
 SPACE = Alloys("Al Co Cu Fe Ni Ti", lattices="fcc bcc", n_site=20, min_elements=4, max_elements=5, max_count=7, required="Ni")
 POOL = SPACE.decode(*SPACE.sample_uniform(48, jax.random.key(0)))
@@ -60,6 +60,18 @@ def test_the_corner_is_small_and_inside_the_rules():
     corner = _corner(SPACE)
     found = corner.decode(*corner.enumerate())
     assert 2 <= corner.n_leaf <= 200 and all("Ni" in c.elements and len(c.elements) >= 4 for c in found)
+
+
+def test_the_corner_of_mixed_compounds_is_coarser():
+    space = Compounds("Al Co Fe Ni Ti", prototypes="L2_1 B2", n_grid=8, max_elements=4)
+    corner = _corner(space)
+    found = corner.decode(*corner.enumerate())
+    assert space.n_leaf > 10_000 and 2 <= corner.n_leaf <= 200 and {c.prototype for c in found} == {"L2_1", "B2"}
+
+
+def test_a_check_that_does_not_fit_is_told_and_not_judged():
+    check = _judged("exactness", lambda: _exact(None, Compounds("Al Ni", prototypes="B2", n_grid=1), jax.random.key(0)))  # one compound
+    assert check.passed is None and "no corner of the space has at most 200 candidates" in check.text
 
 
 def test_json_says_what_was_not_judged():

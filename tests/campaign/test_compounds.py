@@ -3,15 +3,18 @@
 import dataclasses
 import functools
 import itertools
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 from scipy.optimize import linprog
 
+from matjax.campaign.config import DiscoverConfig
 from matjax.campaign.crystals.compound_learning import EVERY, learn
 from matjax.campaign.crystals.compounds import CompoundProblem
 from matjax.campaign.crystals.problem import KnownSet
+from matjax.campaign.crystals.rounds import errors_of_candidates
 from matjax.campaign.problem import Measured
 from matjax.nn import Equivariant
 from matjax.simulate.cells import ordered
@@ -51,6 +54,24 @@ def test_the_space_is_not_measured_before_the_first_round():
     known = {c.key for c in PROBLEM.known()}
     assert not known & {c.key for c in PROBLEM.space.decode(*PROBLEM.space.enumerate())}
     assert {c.prototype for c in PROBLEM.known()} == {*LATTICES, "B2", "L1_2", "D0_3"}
+
+
+def test_what_is_new_is_counted_and_nothing_new_is_refused():
+    assert PROBLEM.n_new() == PROBLEM.space.n_leaf
+    listed = DiscoverConfig(space=Compounds("Al Fe Ni", prototypes="B2 L1_2", n_grid=4))
+    new = {c.key for c in listed.space.decode(*listed.space.enumerate())} - {c.key for c in listed.problem().known()}
+    assert 0 < listed.problem().n_new() == len(new) < listed.space.n_leaf
+    listed.check()
+    DiscoverConfig(space=Compounds("Al Fe Ni")).check()
+    with pytest.raises(ValueError, match="the known set holds all 9 compounds of the space, so there is nothing to propose; open more"):
+        dataclasses.replace(listed, space=Compounds("Al Fe Ni", prototypes="B2 L1_2")).check()
+
+
+def test_without_an_element_on_a_lattice_it_says_what_to_do():
+    known, _ = everything()
+    lost = {k: m for k, m in known.items() if not (m.candidate.prototype == "hcp" and m.candidate.elements == ("Fe",))}
+    with pytest.raises(ValueError, match=r"no reference energy of Fe on hcp: .*`matjax campaign retry` makes it anew"):
+        PROBLEM.ground(lost)
 
 
 def test_a_space_with_known_crystals_under_another_name_is_refused():
@@ -101,6 +122,15 @@ def test_a_compound_that_does_not_resist_a_strain_gains_nothing_by_vibrations():
 
 
 @pytest.mark.slow
+def test_an_error_is_that_of_a_candidate_whatever_its_cells():
+    new = SimpleNamespace(keys=("a", "b", "a", "b"), energy=np.array([1.0, 5.0, 3.0, 5.0]))
+    guess = np.array([[1.5, 4.0, 9.0, 4.0], [0.5, 6.0, 9.0, 8.0]])
+    errors, spread = errors_of_candidates(new, guess, 1)  # type: ignore[arg-type]
+    np.testing.assert_allclose(errors, [2.0 - 1.0, 0.0])
+    np.testing.assert_allclose(spread, [np.std([1.5, 0.5], ddof=1), np.std([4.0, 6.0], ddof=1)])
+    np.testing.assert_allclose(errors_of_candidates(new, guess, 2)[0], [2.0 - 5.0, 5.0 - 5.5])  # type: ignore[arg-type]
+
+
 def test_rounds_of_learning(tmp_path):
     known, new = everything()
     key = jax.random.key(0)

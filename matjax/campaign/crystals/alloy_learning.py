@@ -14,7 +14,7 @@ import numpy as np
 from matjax.campaign.arrays import replace_arrays
 from matjax.campaign.crystals.alloy_surrogate import AlloyBeliefs, AlloySurrogate, Curves, curves, relax_from
 from matjax.campaign.crystals.cells import AlloyCells
-from matjax.campaign.crystals.rounds import claim, doubt_of, draws, errors_so_far, facts_of, remembered, train
+from matjax.campaign.crystals.rounds import claim, doubt_of, draws, errors_of_candidates, errors_so_far, facts_of, remembered, train
 from matjax.campaign.crystals.surrogate import Doubt, Network
 from matjax.campaign.problem import Measured
 from matjax.keys import child
@@ -87,10 +87,7 @@ def _errors(problem: AlloyProblem, known: AlloyCells, told: np.ndarray, new: All
     if not len(new) or len(said) < 2:
         return np.zeros((2, 0))
     guess = said + _correction(problem, known, told).at(new.lattice, new.x)
-    of = [[i for i, key in enumerate(new.keys) if key == wanted] for wanted in dict.fromkeys(new.keys)]
-    looked = [rows[: problem.n_imagined] for rows in of]
-    mean = np.stack([guess[:, rows].mean(1) for rows in looked], 1)
-    return np.stack([np.array([new.energy[rows].mean() for rows in of]) - mean.mean(0), mean.std(0, ddof=1)])
+    return errors_of_candidates(new, guess, problem.n_imagined)
 
 
 def _correction(problem: AlloyProblem, solid: AlloyCells, enthalpy: np.ndarray) -> Curves:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import numpy as np
 from matjax.campaign.arrays import replace_arrays
 from matjax.campaign.crystals.cells import AlloyCells
 from matjax.campaign.crystals.compound_surrogate import CompoundBeliefs, CompoundSurrogate, Correction, Modulus, columns_of, say
-from matjax.campaign.crystals.rounds import claim, doubt_of, draws, errors_so_far, facts_of, remembered, train
+from matjax.campaign.crystals.rounds import claim, doubt_of, draws, errors_of_candidates, errors_so_far, facts_of, remembered, train
 from matjax.campaign.crystals.surrogate import Network
 from matjax.campaign.problem import Measured
 from matjax.keys import child
@@ -54,10 +55,10 @@ def learn(problem: CompoundProblem, measured: Mapping[str, Measured], round: int
         if round == 0:
             unseen = np.array([_is_kept_back(measured[k].candidate) for k in table.keys])
             told = cells["enthalpy"]
-            cells["errors"] = _errors(table.select(~unseen), told[:, ~unseen], table.select(unseen), told[:, unseen])
+            cells["errors"] = _errors(problem, table.select(~unseen), told[:, ~unseen], table.select(unseen), told[:, unseen])
         else:
             ask = lambda ensemble, new: say(problem, ensemble, ground, new.prototypes, new.crystals).enthalpy
-            cells["errors"] = errors_so_far(run_dir, round, table, ask, _errors)
+            cells["errors"] = errors_so_far(run_dir, round, table, ask, partial(_errors, problem))
         replace_arrays(folder / "cells.npz", {"keys": np.array(table.keys), **cells})
     doubt = doubt_of(problem, *cells["errors"])
     correction = _correction(table, cells["enthalpy"])
@@ -90,9 +91,9 @@ def _correction(table: AlloyCells, enthalpy: np.ndarray) -> Correction:
     return Correction.fit(table.prototypes, table.x, table.energy - enthalpy)
 
 
-def _errors(known: AlloyCells, told: np.ndarray, new: AlloyCells, said: np.ndarray) -> np.ndarray:
-    """Errors of corrected enthalpies per cell, and the spread of the members [2, n], eV/atom."""
+def _errors(problem: CompoundProblem, known: AlloyCells, told: np.ndarray, new: AlloyCells, said: np.ndarray) -> np.ndarray:
+    """Errors of corrected enthalpies per candidate, and the spread of the members [2, n], eV/atom."""
     if not len(new) or len(said) < 2:
         return np.zeros((2, 0))
     guess = said + _correction(known, told).at(new.prototypes, new.x)
-    return np.stack([new.energy - guess.mean(0), guess.std(0, ddof=1)])
+    return errors_of_candidates(new, guess, problem.n_imagined)

@@ -18,7 +18,7 @@ from matjax.campaign.problem import Measured
 from matjax.config import kind_of, spec
 from matjax.simulate.cells import compound_candidates, name_of, solution
 from matjax.simulate.prototypes import COMPOUNDS, LATTICES
-from matjax.thermo import Landscape, Stability, Surfaces, Terms, describe, gibbs_elements, landscape
+from matjax.thermo import Landscape, NoReference, Stability, Surfaces, Terms, describe, gibbs_elements, landscape
 from matjax.training.learner import GraphLearner
 from matjax.types import Candidate, Crystal
 from matjax.units import PRESSURE
@@ -122,6 +122,11 @@ class CrystalProblem(ABC):
     def known(self) -> list[Candidate]:
         """What is measured before the first round."""
 
+    def n_new(self) -> int:
+        """How many materials of the space are not in the known set."""
+        inside = [c for c in self.known() if not self.space.why_outside(c)]
+        return self.space.n_leaf - len({row.tobytes() for row in np.column_stack(self.space.encode(inside))})
+
     @abstractmethod
     def cells(self, candidate: Candidate) -> list[Crystal]:
         """The crystals that stand for a candidate."""
@@ -145,13 +150,12 @@ class CrystalProblem(ABC):
           ValueError: If an element has no reference among the cells, naming it.
         """
         points, solid = points.with_stable_moduli(), points.is_solution
-        return landscape(
-            self.elements,
-            masses(self.elements),
-            points.select(solid).points(enthalpy[:, solid]),
-            points.select(~solid).points(enthalpy[:, ~solid]),
-            self.surfaces,
-        )
+        solutions, compounds = (points.select(part).points(enthalpy[:, part]) for part in (solid, ~solid))
+        try:
+            return landscape(self.elements, masses(self.elements), solutions, compounds, self.surfaces)
+        except NoReference as error:
+            advice = "`matjax campaign why` says what became of a measurement, `matjax campaign retry` makes it anew"
+            raise ValueError(f"{error}. Every crystal is weighed against the elements, so they must converge: {advice}") from error
 
     def table(self, measured: Mapping[str, Measured]) -> AlloyCells:
         """Measured candidates as arrays."""

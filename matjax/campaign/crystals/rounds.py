@@ -109,6 +109,19 @@ def errors_so_far(
     return np.concatenate([errors, errors_of(before, enthalpy, new, said)], 1)
 
 
+def errors_of_candidates(new: AlloyCells, guess: np.ndarray, n_imagined: int) -> np.ndarray:
+    """Errors per candidate, and the spread of the members [2, n_candidate], eV/atom.
+
+    Args:
+      new: Measured cells, several of one candidate in a row or apart.
+      guess: What the members say of them [n_member, n].
+      n_imagined: How many of a candidate's cells a prediction looks at; the truth is the mean of all.
+    """
+    of = [[i for i, key in enumerate(new.keys) if key == wanted] for wanted in dict.fromkeys(new.keys)]
+    mean = np.stack([guess[:, rows[:n_imagined]].mean(1) for rows in of], 1)
+    return np.stack([np.array([new.energy[rows].mean() for rows in of]) - mean.mean(0), mean.std(0, ddof=1)])
+
+
 def doubt_of(problem: CrystalProblem, errors: np.ndarray, spreads: np.ndarray) -> Doubt:
     """How far the members' spread falls short.
 

@@ -47,6 +47,10 @@ class Surfaces:
 SURFACES = Surfaces()
 
 
+class NoReference(ValueError):
+    """An element is not known on a lattice, so that no enthalpy of mixing can be told."""
+
+
 class Points(NamedTuple):
     """What is known, as plain arrays; values may have a leading axis of members and NaN where unknown.
 
@@ -131,8 +135,9 @@ def landscape(
       liquid: One more competitor, see `liquid`; of the same elements in the same order.
 
     Raises:
-      ValueError: If shapes disagree, a composition is none, an element lacks its own point on a lattice, nothing is known
-        of volume or moduli, or the enthalpy of a compound is unknown.
+      NoReference: If an element lacks its own point on a lattice.
+      ValueError: If shapes disagree, a composition is none, nothing is known of volume or moduli, or the enthalpy of a compound is
+        unknown.
     """
     n_element = len(elements)
     compounds = _nothing(n_element, solutions) if compounds is None else compounds
@@ -259,4 +264,4 @@ def _check_references(elements: Sequence[str], points: Points) -> None:
         for i, symbol in enumerate(elements)
     }
     if gaps := [f"{symbol} on {', '.join(lattices)}" for symbol, lattices in missing.items() if lattices]:
-        raise ValueError(f"no reference energy of {'; '.join(gaps)}: add the pure element on these lattices or leave it out of the space")
+        raise NoReference(f"no reference energy of {'; '.join(gaps)}: add the pure element on these lattices or leave it out of the space")
