@@ -6,7 +6,6 @@ Nothing is charged for them and no round picked them, so they say nothing of how
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from matjax.campaign.store import KNOWN, edit_store
 from matjax.campaign.trace import open_read_only
 from matjax.simulate.evidence import evidence, transformed
 from matjax.types import Candidate, Crystal, Result
+from matjax.value import Space, read_formula
 
 AGREE = 0.005
 """Largest difference, eV/atom, between what a file and the campaign say of a crystal that both measured."""
@@ -111,7 +111,7 @@ def _match(
     new, skipped, refused = dict[str, Measured](), list[tuple[str, str]](), list[str]()
     for (name, key), group in groups.items():
         try:
-            candidate = names.get(name) or _candidate(name, problem.space)
+            candidate = names.get(name) or _unknown(name, problem)
             if key and key != candidate.key:
                 raise ValueError(f"its key is {key}, here it would be {candidate.key}: it is of another composition grid")
             found = Measured(candidate, _results(candidate, group, problem, oracle, references))
@@ -130,25 +130,12 @@ def _match(
     return list(new.values()), skipped
 
 
-def _candidate(name: str, space: Any) -> Candidate:
-    """The solution of an exported name, `fcc_Al10_Co30_Ni60`, on the grid of the space."""
-    if not hasattr(space, "n_site"):
-        raise ValueError("it is neither known nor picked here, and new compounds cannot be imported by name")
-    lattice, *shares = name.split("_")
-    parts = [re.fullmatch(r"([A-Z][a-z]?)(\d+(?:\.\d+)?)", share) for share in shares]
-    if not parts or None in parts:
-        raise ValueError("it is neither in the known set nor a solution, written fcc Al25 Ni75 in atomic percent")
-    counts = {part[1]: float(part[2]) * space.n_site / 100 for part in parts if part}
-    if (
-        len(counts) < len(parts)
-        or abs(sum(counts.values()) - space.n_site) > 0.01
-        or any(abs(n - round(n)) > 0.01 for n in counts.values())
-    ):
-        raise ValueError(f"it is off the composition grid of {space.n_site} sites")
-    candidate = Candidate(lattice, (tuple((symbol, round(n)) for symbol, n in counts.items()),))
-    if why := space.why_outside(candidate):
-        raise ValueError(why)
-    return candidate
+def _unknown(name: str, problem: Problem) -> Candidate:
+    """A candidate that the campaign never had, by its name."""
+    space = getattr(problem, "space", None)
+    if not isinstance(space, Space):
+        raise ValueError("it is neither in the known set nor picked here, and this problem has no space of formulas")
+    return read_formula(name, space)
 
 
 def _results(

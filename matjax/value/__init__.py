@@ -19,6 +19,7 @@ from matjax.value.policy import Partial, Policy
 from matjax.value.price import atomic_fractions, density, price_per_kg, price_table, weight_fractions
 from matjax.value.properties import UNITS, Properties
 from matjax.value.proposers import Context, Genetic, Proposer, Random, ValueGuided
+from matjax.value.read_formula import read_formula
 from matjax.value.reward import Certainty, Entropic, LowerBound, Mean, Pessimism, calibrate, inflate, novelty_limit
 from matjax.value.space import Space
 from matjax.value.utility import Utility
@@ -90,6 +91,7 @@ __all__ = [
     "preferred",
     "price_per_kg",
     "price_table",
+    "read_formula",
     "temperature_within",
     "ternary_values",
     "weight_fractions",

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -15,6 +16,9 @@ from matjax.campaign.crystals.compound_learning import EVERY, learn
 from matjax.campaign.crystals.compounds import CompoundProblem
 from matjax.campaign.crystals.problem import KnownSet
 from matjax.campaign.crystals.rounds import errors_of_candidates
+from matjax.campaign.export import exported_name
+from matjax.campaign.exported import Entry
+from matjax.campaign.outside import _match
 from matjax.campaign.problem import Measured
 from matjax.nn import Equivariant
 from matjax.simulate.cells import ordered
@@ -122,6 +126,15 @@ def test_a_compound_that_does_not_resist_a_strain_gains_nothing_by_vibrations():
 
 
 @pytest.mark.slow
+def test_new_compounds_are_imported_by_name():
+    oracle, result = Laboratory(), everything()[1][HEUSLER.key].results[0]
+    entry = lambda name: Entry(name, "", f"{oracle.name} {oracle.version}", lambda _: result, True)
+    (new,), skipped = _match(Path("told.csv"), [entry(exported_name(HEUSLER))], [], PROBLEM, oracle)
+    assert new.candidate == HEUSLER and new.converged and not skipped
+    with pytest.raises(ValueError, match=r"told.csv: 1 of 1 candidates .*\n  C15_Al-Ni: C15_Al-Ni begins with none of the structures"):
+        _match(Path("told.csv"), [entry("C15_Al-Ni")], [], PROBLEM, oracle)
+
+
 def test_an_error_is_that_of_a_candidate_whatever_its_cells():
     new = SimpleNamespace(keys=("a", "b", "a", "b"), energy=np.array([1.0, 5.0, 3.0, 5.0]))
     guess = np.array([[1.5, 4.0, 9.0, 4.0], [0.5, 6.0, 9.0, 8.0]])

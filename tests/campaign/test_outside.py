@@ -161,7 +161,7 @@ def refuse(folder: Path, file: Path, said: str, oracle, problem=Tiny()) -> None:
         (lambda a: a.info.update(candidate="fcc_Ag50_Pd50", candidate_key=""), "Pd is not among its elements"),
         (lambda a: a.info.update(candidate="fcc_Ag30_Cu70", candidate_key=""), "off the composition grid of 4 sites"),
         (lambda a: a.info.update(candidate="bcc_Ag25_Cu75", candidate_key=""), "its prototype is bcc"),
-        (lambda a: a.info.update(candidate="B2_Ag-Cu", candidate_key=""), "neither in the known set nor a solution"),
+        (lambda a: a.info.update(candidate="B2_Ag-Cu", candidate_key=""), "begins with none of the structures of the space"),
         (lambda a: a.info.update(candidate_key="key-0123"), "another composition grid"),
         (lambda a: a.info.update(oracle="EMT 2"), "measured by EMT 2, this campaign asks EMT 1"),
         (lambda a: a.info.update(status="unconverged"), "its status is unconverged"),
