@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def find(records: Sequence[Record], name: str) -> Record:
     Raises:
       ValueError: If there is none, or more than one.
     """
-    found = [r for r in records if name in (r.candidate.key, r.candidate.formula)] or [
+    found = [r for r in records if name == r.candidate.key or _short(name) == _short(r.candidate.formula)] or [
         r for r in records if len(name) >= 4 and r.candidate.key.startswith(name)
     ]
     if len(found) != 1:
@@ -61,6 +62,11 @@ def find(records: Sequence[Record], name: str) -> Record:
             "give a key, at least four digits of it, or a formula as the candidates' table shows it"
         )
     return found[0]
+
+
+def _short(formula: str) -> str:
+    """A formula as one word, without the 100 of elements that are alone on their orbit."""
+    return re.sub(r"(?<=[a-zA-Z])100(?=$|[-_])", "", formula.strip().replace(" | ", "-").replace(" ", "_"))
 
 
 def _failed(record: Record) -> Record:

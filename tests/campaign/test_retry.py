@@ -2,6 +2,7 @@
 
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -9,12 +10,15 @@ from typer.testing import CliRunner
 
 from matjax.campaign import discover, read_measured, read_trace, retry, status, why
 from matjax.campaign.lock import lock
+from matjax.campaign.retry import find
 from matjax.campaign.store import FILE
 from matjax.cli.main import app
+from matjax.simulate.cells import ordered
 from matjax.value.acquisition import Thompson
 from matjax.value.proposers import Random
 from tests.campaign.tiny import Tiny, Unruly
 
+NIAL = ordered("B2", "Ni", "Al")
 SETTINGS = {"budget": 6, "batch": 2, "pool": 10, "key": jax.random.key(0)}
 
 
@@ -38,6 +42,12 @@ def command(*arguments: str) -> str:
     ran = CliRunner().invoke(app, ["campaign", *arguments], env={"COLUMNS": "120"}, catch_exceptions=False)
     assert ran.exit_code == 0, ran.output
     return ran.output
+
+
+@pytest.mark.parametrize("name", ["B2 Ni100 | Al100", "B2 Ni | Al", "B2_Ni100-Al100", " B2_Ni-Al", NIAL.key, NIAL.key[:6]])
+def test_a_candidate_is_found_by_its_key_and_by_its_formula_however_spelt(name: str) -> None:
+    records = [SimpleNamespace(candidate=c) for c in (NIAL, ordered("B2", "Al", "Ni"), ordered("L1_2", "Ni", "Al"))]
+    assert find(records, name).candidate is NIAL  # type: ignore[arg-type]
 
 
 def test_retried_candidates_are_learned_from_and_charged_twice(run, tmp_path: Path) -> None:
